@@ -1,0 +1,206 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// Warnings are errors wherever the project itself is checked (CI, `make test`); a stranger with a newer
+// compiler must still be able to build.
+let strict =
+    Context.environment["CI"] == "true" || Context.environment["LOCKERD_STRICT"] == "1"
+
+let swiftSettings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ] + (strict ? [.treatAllWarnings(as: .error)] : [])
+
+let cSettings: [CSetting] = strict ? [.treatAllWarnings(as: .error)] : []
+
+/// Rooms of values have nothing to lock; all others get `Locks`.
+let valueRooms: Set<String> = ["JSONLines", "ModuleWire", "ControlWire", "SiteModel"]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil) -> Target {
+    .target(
+        name: name, dependencies: dependencies + (valueRooms.contains(name) ? [] : ["Locks"]),
+        path: path, swiftSettings: swiftSettings)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies + ["Locks"], path: path,
+        swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies + ["Locks"], path: path,
+        swiftSettings: swiftSettings)
+}
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let arguments: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "lockerd",
+    products: [
+        .executable(name: "lockerd", targets: ["lockerd"]),
+        .executable(name: "lockerctl", targets: ["lockerctl"]),
+        .executable(name: "simulator-module", targets: ["simulator-module"]),
+        .executable(name: "modbus-module", targets: ["modbus-module"]),
+        .executable(name: "http-module", targets: ["http-module"]),
+        .library(name: "LockerKit", targets: ["LockerKit"]),
+        .library(name: "LockerKitTesting", targets: ["LockerKitTesting"]),
+        .library(name: "ControlClient", targets: ["ControlClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(
+            url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit.git", from: "0.6.0"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.30.0"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+    ],
+    targets: [
+        // Pure rooms: no file, socket, process or clock.
+        room("JSONLines"),
+        room("ModuleWire", ["JSONLines"]),
+        room("ControlWire", ["JSONLines"]),
+        room("SiteModel", ["JSONLines"]),
+
+        .target(name: "Locks", swiftSettings: swiftSettings),
+
+        // What a driver author sees.
+        .target(name: "CPosixShim", cSettings: cSettings),
+        room("LockerKit", ["ModuleWire", "JSONLines", "CPosixShim", logging]),
+        room("LockerKitTesting", ["LockerKit", "JSONLines", logging]),
+
+        // The core's rooms.
+        room(
+            "SiteConfig", ["SiteModel", "JSONLines", .product(name: "TOMLKit", package: "TOMLKit")]),
+        room("LockerCore", ["LockerKit", "SiteModel", "JSONLines", logging]),
+        room(
+            "ModuleHost",
+            [
+                "LockerCore", "LockerKit", "ModuleWire", "SiteModel", "JSONLines", "CPosixShim",
+                logging,
+                nioCore, nioPosix,
+            ]),
+        room("CoreForms", ["ControlWire", "LockerCore", "LockerKit", "SiteModel", "JSONLines"]),
+        room(
+            "Journal",
+            [
+                "CoreForms", "LockerCore", "LockerKit", "SiteModel", "JSONLines", "CPosixShim",
+                "AuditChain", logging, .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
+        room("AuditChain", ["JSONLines", .product(name: "Crypto", package: "swift-crypto")]),
+        room("Heartbeat", ["LockerCore", "LockerKit", "SiteModel", "JSONLines", logging]),
+        room(
+            "ControlServer",
+            [
+                "ControlWire", "CoreForms", "LockerCore", "LockerKit", "SiteModel", "JSONLines",
+                "CPosixShim",
+                logging, nioCore, nioPosix,
+            ]),
+        room("ControlClient", ["ControlWire", "JSONLines", nioCore, nioPosix]),
+
+        // Programs.
+        program(
+            "lockerd",
+            [
+                "SiteConfig", "SiteModel", "LockerCore", "LockerKit", "ModuleHost", "Heartbeat",
+                "ControlServer", "Journal", logging, arguments, nioCore, nioPosix,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]),
+        program(
+            "lockerctl", ["ControlClient", "ControlWire", "JSONLines", "AuditChain", arguments]),
+
+        // Modules: a library target that tests can link and a thin executable.
+        room("SimulatorDriver", ["LockerKit"], path: "Plugins/Simulator/Driver"),
+        program(
+            "simulator-module", ["SimulatorDriver", "LockerKit"], path: "Plugins/Simulator/Module"),
+        .systemLibrary(
+            name: "CModbus", path: "Plugins/Modbus/CModbus", pkgConfig: "libmodbus",
+            providers: [.apt(["libmodbus-dev"])]),
+        room("ModbusDriver", ["LockerKit", "CModbus"], path: "Plugins/Modbus/Driver"),
+        program("modbus-module", ["ModbusDriver", "LockerKit"], path: "Plugins/Modbus/Module"),
+        room(
+            "HTTPUplink",
+            [
+                "LockerKit", .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOHTTP1", package: "swift-nio"), nioCore, nioPosix, logging,
+            ],
+            path: "Plugins/HTTPUplink/Uplink"),
+        program("http-module", ["HTTPUplink", "LockerKit"], path: "Plugins/HTTPUplink/Module"),
+
+        // Tests. `TestSupport` finds the checkout, its programs and the independent peers.
+        room("TestSupport", ["JSONLines"], path: "Tests/Support"),
+        tests("JSONLinesTests", ["JSONLines", "SiteModel", "TestSupport"]),
+        tests(
+            "LockerKitTests",
+            ["LockerKit", "LockerKitTesting", "ModuleWire", "JSONLines", "TestSupport", logging]),
+        tests("SiteConfigTests", ["SiteConfig", "SiteModel", "JSONLines", "TestSupport"]),
+        tests(
+            "LockerCoreTests",
+            ["LockerCore", "LockerKit", "LockerKitTesting", "SiteModel", "TestSupport", logging]),
+        // A disk that fails on command, as a file layer of SQLite.
+        .target(
+            name: "FaultyDisk", dependencies: [.product(name: "GRDBSQLite", package: "GRDB.swift")],
+            path: "Tests/FaultyDisk", cSettings: cSettings),
+        tests(
+            "JournalTests",
+            [
+                "FaultyDisk", "Journal", "CoreForms", "AuditChain", "LockerCore", "LockerKit",
+                "SiteModel",
+                "JSONLines", "TestSupport", logging,
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
+        tests(
+            "ModuleHostTests",
+            [
+                "ModuleHost", "LockerCore", "LockerKit", "LockerKitTesting", "ModuleWire",
+                "SiteModel", "JSONLines", "TestSupport", logging,
+            ]),
+        tests(
+            "ControlTests",
+            [
+                "ControlServer", "ControlClient", "ControlWire", "LockerCore", "LockerKit",
+                "LockerKitTesting", "SiteModel", "JSONLines", "TestSupport", logging, nioCore,
+                nioPosix,
+            ]),
+        tests("LockerctlTests", ["ControlClient", "JSONLines", "TestSupport"]),
+        tests(
+            "HeartbeatTests",
+            [
+                "Heartbeat", "LockerCore", "LockerKit", "LockerKitTesting", "SiteModel",
+                "JSONLines", "TestSupport", logging,
+            ]),
+        tests(
+            "SimulatorTests",
+            ["SimulatorDriver", "LockerKit", "LockerKitTesting", "JSONLines", logging]),
+        tests(
+            "ModbusTests",
+            [
+                "ModbusDriver", "LockerKit", "LockerKitTesting", "SiteConfig", "SiteModel",
+                "JSONLines", "TestSupport", logging,
+            ]),
+        tests(
+            "HTTPUplinkTests",
+            ["HTTPUplink", "LockerKit", "LockerKitTesting", "JSONLines", "TestSupport", logging]),
+        tests("TidyTests", ["ControlWire", "LockerKit", "ModuleWire", "TestSupport"]),
+        tests(
+            "DaemonTests",
+            [
+                "ControlClient", "JSONLines", "TestSupport", "lockerd", "lockerctl",
+                "simulator-module", "modbus-module", "http-module",
+            ]),
+    ],
+    swiftLanguageModes: [.v6]
+)

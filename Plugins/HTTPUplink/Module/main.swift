@@ -1,0 +1,4 @@
+import HTTPUplink
+import LockerKit
+
+await UplinkMain.run(HTTPUplink.self)

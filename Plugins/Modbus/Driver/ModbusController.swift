@@ -1,0 +1,142 @@
+import LockerKit
+
+/// One board on a Modbus link.
+actor ModbusController: LockController {
+    nonisolated let plan: BoardPlan
+    nonisolated let link: ModbusLink
+    nonisolated let context: DriverContext
+
+    private var isStarted = false
+    /// The open that is under way.
+    private var current: OpenTicket?
+    /// Lockers whose coil this controller has switched on and not yet proved off.
+    var energised: Set<Int> = []
+    /// Of these, the ones whose last off may have acted, with what went wrong. Where off is not safe, it is not repeated then.
+    var doubts: [Int: Fault] = [:]
+    /// Lockers whose coil read on at the start and has not read off since, on a board whose off is not known to be safe.
+    var foundOn: Set<Int> = []
+    var survey = Survey.due
+    /// The board did not answer the survey of the call that is under way.
+    var isSurveyUnanswered = false
+    /// How many calls there were whose survey went unanswered and whose doors did not.
+    var unansweredSurveys = 0
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { link.unownedExecutor }
+
+    init(_ plan: BoardPlan, link: ModbusLink, context: DriverContext) {
+        self.plan = plan
+        self.link = link
+        self.context = context
+    }
+
+    nonisolated var capabilities: Capabilities { plan.capabilities }
+
+    /// How errors name the board.
+    nonisolated var name: String { "\(plan.id) (unit \(plan.unit))" }
+
+    /// Connects and writes nothing; the first look at the board is where coils that an earlier life left on are found.
+    func start() async throws(LockerError) {
+        isStarted = true
+        survey = .due
+        unansweredSurveys = 0
+        try await outcome {
+            do throws(Fault) {
+                try await self.link.join(self.plan.id)
+                return .success(())
+            } catch {
+                return .failure(error.harmless(self.name))
+            }
+        }
+    }
+
+    func open(_ command: OpenCommand) async throws(LockerError) -> OpenReport {
+        guard plan.wires[command.locker] != nil else {
+            throw LockerError(.unknownLocker, "no locker \(command.locker) on \(plan.id)")
+        }
+        let ticket = OpenTicket()
+        // A task of its own: a cancelled open still has to switch the coil off, with pauses and time limits that work.
+        let work = Task { await self.link.alone { await self.perform(command, ticket) } }
+        return try await withTaskCancellationHandler {
+            await work.value
+        } onCancel: {
+            ticket.cancel()
+        }.get()
+    }
+
+    func readDoors() async throws(LockerError) -> [DoorReading] {
+        try await outcome { await self.readAllDoors() }
+    }
+
+    func stop() async throws(LockerError) {
+        isStarted = false
+        current?.cancel()
+        try await outcome {
+            let deadline = self.context.clock.now + Limits.stop
+            var stuck: LockerError?
+            let faults = await self.release(self.energised.sorted(), until: deadline)
+            for (locker, fault) in faults.sorted(by: { $0.key < $1.key }) {
+                stuck = self.stuckError(locker, fault, fired: .yes)
+            }
+            await self.link.leave(self.plan.id)
+            return stuck.map { .failure($0) } ?? .success(())
+        }
+    }
+
+    /// Runs `body` alone on the link, in a task that nobody cancels: everything in it has its own limit.
+    private func outcome<Value: Sendable>(
+        _ body: @escaping @Sendable () async -> Result<Value, LockerError>
+    ) async throws(LockerError) -> Value {
+        try await Task { await self.link.alone(body) }.value.get()
+    }
+
+    private func perform(
+        _ command: OpenCommand, _ ticket: OpenTicket
+    ) async -> Result<OpenReport, LockerError> {
+        guard isStarted else { return .failure(notStarted) }
+        current = ticket
+        defer { current = nil }
+        do throws(LockerError) {
+            return .success(try await fire(command, ticket))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private var notStarted: LockerError {
+        LockerError(.linkDown, "\(plan.id) has not been started")
+    }
+}
+
+// MARK: Doors
+
+extension ModbusController {
+    private func readAllDoors() async -> Result<[DoorReading], LockerError> {
+        guard isStarted else { return .failure(notStarted) }
+        let beganAt = context.clock.now
+        let deadline = beganAt + Limits.doors
+        do throws(LockerError) {
+            try await settleOutputs(until: beganAt + Limits.leftovers)
+        } catch {
+            return .failure(error)
+        }
+        do throws(Fault) {
+            let values = try await link.read(
+                plan.doors ?? probe, unit: plan.unit, isUrgent: false, until: deadline)
+            noteDoorsAnswered()
+            return .success(plan.doors(in: values, takenAt: context.clock.now))
+        } catch {
+            return .failure(error.harmless(name))
+        }
+    }
+
+    /// What is read of a board without sensors, only to see that it is there: the first coil.
+    private var probe: ReadRequest {
+        ReadRequest(covering: plan.wires.values.map(\.coil).min() ?? 0)
+    }
+}
+
+extension ReadRequest {
+    fileprivate init(covering coil: UInt16) {
+        self.init(function: .coils, address: Int(coil), count: 1)
+    }
+}

@@ -1,0 +1,144 @@
+/// A function that reads levels.
+///
+/// Levels are numbered in *points*: for coils and inputs the address, for registers sixteen to each, lowest bit first.
+package enum ReadFunction: UInt8, Sendable, CaseIterable {
+    case coils = 1
+    case discreteInputs = 2
+    case holdingRegisters = 3
+    case inputRegisters = 4
+
+    init?(word: String) {
+        guard let found = Self.allCases.first(where: { $0.word == word }) else { return nil }
+        self = found
+    }
+
+    /// The name in board profiles.
+    var word: String {
+        switch self {
+        case .coils: "coils"
+        case .discreteInputs: "discrete-inputs"
+        case .holdingRegisters: "holding-registers"
+        case .inputRegisters: "input-registers"
+        }
+    }
+
+    var isOfRegisters: Bool { self == .holdingRegisters || self == .inputRegisters }
+
+    var pointsPerAddress: Int { isOfRegisters ? 16 : 1 }
+
+    var mostPerRead: Int { isOfRegisters ? Limits.registersPerRead : Limits.bitsPerRead }
+}
+
+/// One read of neighbouring levels.
+package struct ReadRequest: Sendable, Equatable {
+    package let function: ReadFunction
+    /// Address of the first bit or register.
+    package let address: Int
+    /// How many bits or registers.
+    package let count: Int
+
+    package init(function: ReadFunction, address: Int, count: Int) {
+        self.function = function
+        self.address = address
+        self.count = count
+    }
+
+    /// The smallest read that covers all the points; nil without points, or where one read cannot cover them.
+    package init?(_ function: ReadFunction, covering points: [Int]) {
+        guard let lowest = points.min(), let highest = points.max(), lowest >= 0 else { return nil }
+        self.function = function
+        address = lowest / function.pointsPerAddress
+        count = highest / function.pointsPerAddress - address + 1
+        guard address + count - 1 <= Limits.address.upperBound, count <= function.mostPerRead else {
+            return nil
+        }
+    }
+
+    /// The level of a point in the answer: one value for each bit or register that was asked for.
+    package func level(of point: Int, in values: [UInt16]) -> Bool? {
+        let index = point / function.pointsPerAddress - address
+        guard values.indices.contains(index) else { return nil }
+        return values[index] >> UInt16(point % function.pointsPerAddress) & 1 == 1
+    }
+}
+
+/// An order to one coil: function 5.
+package struct CoilOrder: Sendable, Equatable {
+    static let function: UInt8 = 5
+
+    package let unit: UInt8
+    package let address: UInt16
+    package let value: UInt16
+
+    package init(unit: UInt8, address: UInt16, value: UInt16) {
+        self.unit = unit
+        self.address = address
+        self.value = value
+    }
+
+    /// Unit and request, without what the transport adds.
+    package var bytes: [UInt8] {
+        [
+            unit, Self.function, UInt8(address >> 8), UInt8(address & 0xFF), UInt8(value >> 8),
+            UInt8(value & 0xFF),
+        ]
+    }
+}
+
+/// What a board answered to an order.
+package enum Verdict: Sendable, Equatable {
+    /// The board repeated the order word for word.
+    case echoed
+    /// The board refused it with this exception code.
+    case exception(UInt8)
+    /// Anything else; the text says what came.
+    case unusable(String)
+}
+
+/// What a transport puts around a request.
+package enum Framing: Sendable {
+    case tcp, rtu
+
+    /// Bytes before the unit.
+    private static let header = 6
+    /// Bytes of the checksum, which libmodbus has verified.
+    private static let checksum = 2
+
+    /// Unit and reply of a whole frame, or nil where the frame is none of ours.
+    ///
+    /// libmodbus gives every raw request the transaction number 0 and compares nothing in its answer.
+    package func content(of frame: [UInt8]) -> [UInt8]? {
+        switch self {
+        case .tcp:
+            guard frame.count > Self.header + 2, frame[..<4] == [0, 0, 0, 0],
+                Int(frame[4]) << 8 | Int(frame[5]) == frame.count - Self.header
+            else { return nil }
+            return Array(frame[Self.header...])
+        case .rtu:
+            guard frame.count > Self.checksum + 2 else { return nil }
+            return Array(frame.dropLast(Self.checksum))
+        }
+    }
+}
+
+extension CoilOrder {
+    /// Compares a whole reply frame with the order: unit, address and value.
+    package func verdict(on frame: [UInt8], _ framing: Framing) -> Verdict {
+        guard let content = framing.content(of: frame) else {
+            return .unusable("a frame that does not belong to it (\(hex(frame)))")
+        }
+        if content == bytes { return .echoed }
+        if content.count == 3, content[0] == unit, content[1] == Self.function | 0x80 {
+            return .exception(content[2])
+        }
+        return .unusable("\(hex(content)) instead of \(hex(bytes))")
+    }
+}
+
+/// Bytes as people compare them.
+package func hex(_ bytes: [UInt8]) -> String {
+    bytes.map { byte in
+        let digits = String(byte, radix: 16)
+        return digits.count == 1 ? "0\(digits)" : digits
+    }.joined(separator: " ")
+}

@@ -1,0 +1,4 @@
+import LockerKit
+import ModbusDriver
+
+await DriverMain.run(ModbusDriver.self)

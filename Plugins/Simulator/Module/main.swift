@@ -1,0 +1,4 @@
+import LockerKit
+import SimulatorDriver
+
+await DriverMain.run(SimulatorDriver.self)

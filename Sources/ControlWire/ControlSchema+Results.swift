@@ -1,0 +1,155 @@
+extension ControlSchema {
+    static let versionResult = """
+        {"type":"object","required":["daemon","version","protocol"],"properties":{
+          "daemon":{"const":"lockerd"},"version":{"type":"string"},
+          "protocol":{"type":"object","required":["major","minor"],
+            "properties":{"major":{"type":"integer"},"minor":{"type":"integer"}}}}}
+        """
+
+    static let statusResult = ##"""
+        {"type":"object","required":["at","bootId","seq","site","health","causes","controllers","lockers"],"properties":{
+          "at":{"$ref":"#/$defs/time"},"bootId":{"type":"string"},"seq":{"type":"integer","minimum":0},
+          "site":{"type":"string"},"health":{"enum":["ok","degraded","down"]},
+          "causes":{"type":"array","items":{"$ref":"#/$defs/cause"}},
+          "controllers":{"type":"array","items":{"$ref":"#/$defs/controller"}},
+          "lockers":{"type":"array","items":{"$ref":"#/$defs/locker"}},
+          "uplinks":{"type":"array","items":{"$ref":"#/$defs/uplink"}},
+          "journal":{"enum":["durable","memory","broken"]}}}
+        """##
+
+    static let cancelResult = ##"""
+        {"type":"object","required":["operation","state","fired","notFired"],"properties":{
+          "operation":{"type":"string"},"state":{"$ref":"#/$defs/operationState"},
+          "fired":{"type":"array","items":{"$ref":"#/$defs/identity"}},
+          "notFired":{"type":"array","items":{"$ref":"#/$defs/identity"}}}}
+        """##
+
+    static let auditResult = ##"""
+        {"type":"object","required":["entries","first","head"],"properties":{
+          "entries":{"type":"array","items":{"$ref":"#/$defs/auditEntry"}},
+          "first":{"type":"object","required":["n","previous"],
+            "properties":{"n":{"type":"integer"},"previous":{"$ref":"#/$defs/hash"}}},
+          "head":{"type":"object","required":["n","hash"],
+            "properties":{"n":{"type":"integer","minimum":0},"hash":{"$ref":"#/$defs/hash"}}}}}
+        """##
+
+    /// One schema for every type of event: what each type carries is listed in `docs/protocol.md`.
+    static let event = ##"""
+        {"type":"object","required":["seq","at","type"],"properties":{
+          "seq":{"type":"integer","minimum":0},"at":{"$ref":"#/$defs/time"},"type":{"$ref":"#/$defs/eventType"},
+          "locker":{"$ref":"#/$defs/identity"},"controller":{"type":"string"},"operation":{"type":"string"}},
+         "allOf":[
+          {"if":{"properties":{"type":{"enum":["door.opened","door.closed","door.forced","door.held",
+            "sensor.suspect","lock.fired","lock.jammed","service.changed"]}}},
+           "then":{"required":["locker"]}},
+          {"if":{"properties":{"type":{"enum":["operation.started","operation.done","lock.fired","lock.jammed"]}}},
+           "then":{"required":["operation"]}},
+          {"if":{"properties":{"type":{"const":"controller.state"}}},"then":{"required":["controller","state"]}},
+          {"if":{"properties":{"type":{"const":"health.changed"}}},"then":{"required":["health","causes"]}},
+          {"if":{"properties":{"type":{"const":"config.reloaded"}}},"then":{"$ref":"#/$defs/reload"}},
+          {"if":{"properties":{"type":{"const":"device.state"}}},"then":{"required":["deviceId","state"]}},
+          {"if":{"properties":{"type":{"const":"events.dropped"}}},"then":{"required":["from","to","reason"]}}]}
+        """##
+
+    static let definitions = ##"""
+        {"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z$"},
+         "selector":{"type":["string","integer"]},
+         "key":{"type":"string","minLength":1,"maxLength":128},
+         "reason":{"type":"string","minLength":1,"maxLength":512},
+         "ms":{"type":"integer","minimum":0,"maximum":86400000},
+         "age":{"type":["integer","null"],"minimum":0},
+         "text":{"type":["string","null"]},
+         "door":{"enum":["open","closed","unknown"]},
+         "evidence":{"enum":["door-sensor","lock-feedback","echo","none"]},
+         "outcome":{"enum":["opened","already-open","opened-late","pulsed","jammed","unknown"]},
+         "operationState":{"enum":["pending","done","cancelled"]},
+         "eventType":{"enum":["operation.started","operation.done","lock.fired","door.opened","door.closed","door.forced",
+           "door.held","lock.jammed","sensor.suspect","service.changed","controller.state","health.changed",
+           "config.reloaded","device.state","events.dropped"]},
+         "identity":{"type":"object","required":["id","address"],
+           "properties":{"id":{"type":"integer"},"address":{"type":"string"}}},
+         "cause":{"type":"object","required":["code","subject","message"],
+           "properties":{"code":{"type":"string"},"subject":{"type":"string"},"message":{"type":"string"}}},
+         "reload":{"type":"object","required":["added","removed","changed","unchanged","faulted"],
+           "properties":{"added":{"$ref":"#/$defs/names"},"removed":{"$ref":"#/$defs/names"},
+             "changed":{"$ref":"#/$defs/names"},"unchanged":{"$ref":"#/$defs/names"},"faulted":{"$ref":"#/$defs/names"},
+             "problems":{"$ref":"#/$defs/names"}}},
+         "names":{"type":"array","items":{"type":"string"}},
+         "error":{"type":"object","required":["code","message","data"],"properties":{
+           "code":{"type":"integer"},"message":{"type":"string"},
+           "data":{"type":"object","required":["code","fired","retryable","details"],"properties":{
+             "code":{"enum":["INVALID_REQUEST","UNKNOWN_LOCKER","UNKNOWN_CONTROLLER","UNKNOWN_OPERATION","NOT_PERMITTED",
+               "BUSY","EXPIRED","KEY_REUSED","DUTY_LIMIT","LINK_DOWN","TIMED_OUT","REFUSED","OUTPUT_STUCK","CANCELLED",
+               "CONFLICT","STOPPING","INTERNAL"]},
+             "fired":{"enum":["no","yes","unknown"]},"retryable":{"type":"boolean"},"details":{"type":"object"}}}}},
+         "timing":{"type":"object","required":["queueMs","busMs","pulseMs","doorMs"],"properties":{
+           "queueMs":{"type":"number","minimum":0},"busMs":{"type":"number","minimum":0},
+           "pulseMs":{"type":"number","minimum":0},"doorMs":{"type":["number","null"],"minimum":0}}},
+         "ending":{"anyOf":[
+           {"required":["outcome","evidence","door","attempts","timing"],"properties":{
+             "outcome":{"$ref":"#/$defs/outcome"},"evidence":{"$ref":"#/$defs/evidence"},"door":{"$ref":"#/$defs/door"},
+             "attempts":{"type":"integer","minimum":1},"timing":{"$ref":"#/$defs/timing"}}},
+           {"required":["outcome","reason"],"properties":{"outcome":{"const":"skipped"},"reason":{"type":"string"}}},
+           {"required":["error"],"properties":{"error":{"$ref":"#/$defs/error"}}}]},
+         "openResult":{"type":"object","required":["operation","kind","locker","state","replayed","acceptedAt"],
+           "properties":{"operation":{"type":"string"},"kind":{"const":"open"},"locker":{"$ref":"#/$defs/identity"},
+             "state":{"$ref":"#/$defs/operationState"},"replayed":{"type":"boolean"},"acceptedAt":{"$ref":"#/$defs/time"}},
+           "anyOf":[{"properties":{"state":{"const":"pending"}}},{"$ref":"#/$defs/ending"}]},
+         "openAllResult":{"type":"object",
+           "required":["operation","kind","state","total","results","summary","replayed","acceptedAt"],
+           "properties":{"operation":{"type":"string"},"kind":{"const":"open-all"},
+             "state":{"$ref":"#/$defs/operationState"},"total":{"type":"integer","minimum":0},
+             "estimateMs":{"type":"number","minimum":0},
+             "results":{"type":"array","items":{"allOf":[{"type":"object","required":["locker"],
+               "properties":{"locker":{"$ref":"#/$defs/identity"}}},{"$ref":"#/$defs/ending"}]}},
+             "summary":{"type":"object","required":["opened","failed","skipped","unknown"],
+               "additionalProperties":{"type":"integer","minimum":0}},
+             "replayed":{"type":"boolean"},"acceptedAt":{"$ref":"#/$defs/time"}}},
+         "openAllPlan":{"type":"object","required":["dryRun","total","skipped","estimateMs"],"properties":{
+           "dryRun":{"const":true},"total":{"type":"integer"},"skipped":{"type":"integer"},
+           "estimateMs":{"type":"number","minimum":0}}},
+         "hash":{"type":"string","pattern":"^[0-9a-f]{64}$"},
+         "auditEntry":{"type":"object",
+           "required":["n","at","monotonicMs","bootId","machineBootId","clockSynchronized","peer","act","previous","hash"],
+           "properties":{"n":{"type":"integer","minimum":1},"at":{"$ref":"#/$defs/time"},
+             "monotonicMs":{"type":"integer"},"bootId":{"type":"string"},"machineBootId":{"type":"string"},
+             "clockSynchronized":{"type":"boolean"},
+             "peer":{"type":["object","null"],"required":["uid","gid","pid","process"]},
+             "act":{"type":"string"},"previous":{"$ref":"#/$defs/hash"},"hash":{"$ref":"#/$defs/hash"}}},
+         "progress":{"allOf":[{"type":"object","required":["operation","done","total","locker"],"properties":{
+           "operation":{"type":"string"},"done":{"type":"integer","minimum":1},"total":{"type":"integer","minimum":1},
+           "locker":{"$ref":"#/$defs/identity"}}},{"$ref":"#/$defs/ending"}]},
+         "uplink":{"type":"object",
+           "required":["name","module","state","since","restarts","reason","lastDeliveredMs"],
+           "properties":{"name":{"type":"string"},"module":{"$ref":"#/$defs/text"},
+             "state":{"enum":["starting","ready","faulted","quarantined"]},"since":{"$ref":"#/$defs/time"},
+             "restarts":{"type":"integer","minimum":0},"reason":{"$ref":"#/$defs/text"},
+             "lastDeliveredMs":{"$ref":"#/$defs/age"}}},
+         "controller":{"type":"object",
+           "required":["id","driver","link","bank","state","since","lastGoodMs","restarts","reason","lockers","capabilities"],
+           "properties":{"id":{"type":"string"},"driver":{"type":"string"},"link":{"type":"string"},
+             "bank":{"$ref":"#/$defs/text"},"state":{"enum":["starting","ready","faulted","quarantined","stopped"]},
+             "since":{"$ref":"#/$defs/time"},"lastGoodMs":{"$ref":"#/$defs/age"},"restarts":{"type":"integer","minimum":0},
+             "reason":{"$ref":"#/$defs/text"},"lockers":{"type":"integer","minimum":0},
+             "capabilities":{"type":["object","null"],
+               "required":["pulseTiming","evidence","maximumTogether","polarityKnown","doorSensors"],
+               "properties":{"pulseTiming":{"enum":["board","host"]},"evidence":{"$ref":"#/$defs/evidence"},
+                 "maximumTogether":{"type":"integer","minimum":1},"polarityKnown":{"type":"boolean"},
+                 "doorSensors":{"type":"boolean"}}}}},
+         "locker":{"type":"object",
+           "required":["id","address","name","controller","bank","type","door","doorAgeMs","quality","operational",
+             "outOfService","brokenLock","reasonCode","reason","lastOpen","cycles"],
+           "properties":{"id":{"type":"integer"},"address":{"type":"string"},"name":{"type":"string"},
+             "controller":{"type":"string"},"bank":{"$ref":"#/$defs/text"},"type":{"$ref":"#/$defs/text"},
+             "door":{"$ref":"#/$defs/door"},"doorAgeMs":{"$ref":"#/$defs/age"},"quality":{"enum":["good","stale","none"]},
+             "lastDoor":{"$ref":"#/$defs/door"},"operational":{"type":"boolean"},"outOfService":{"type":"boolean"},
+             "brokenLock":{"type":"boolean"},"reasonCode":{"$ref":"#/$defs/text"},"reason":{"$ref":"#/$defs/text"},
+             "lastOpen":{"anyOf":[{"type":"null"},{"type":"object","required":["operation","at","outcome"],"properties":{
+               "operation":{"type":"string"},"at":{"$ref":"#/$defs/time"},
+               "outcome":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/outcome"}]}}}]},
+             "cycles":{"type":"integer","minimum":0},"jams":{"type":"integer","minimum":0},
+             "doorTimes":{"type":["object","null"],"required":["count","meanMs","p95Ms"]},
+             "durable":{"type":"boolean"},
+             "suspicion":{"type":["object","null"],"required":["kind","since","message"]}}}}
+        """##
+}

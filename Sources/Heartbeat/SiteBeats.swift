@@ -1,0 +1,3 @@
+import LockerCore
+
+extension Site: BeatSource {}

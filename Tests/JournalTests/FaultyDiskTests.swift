@@ -1,0 +1,225 @@
+import FaultyDisk
+import JSONLines
+import Journal
+import LockerCore
+import LockerKit
+import Locks
+import SiteModel
+import TestSupport
+import Testing
+
+/// A file layer of SQLite that fails on command.
+// Sendable because every call takes the layer's own lock.
+struct Disk: @unchecked Sendable {
+    let name: String
+    let handle: OpaquePointer
+
+    init() throws {
+        name = "faulty-\(UInt64.random(in: 0 ... .max))"
+        handle = try #require(faulty_disk_make(name))
+    }
+}
+
+/// Codes of SQLite's result.
+enum Code {
+    static let full: Int32 = 13
+    static let writeError: Int32 = 10 | 3 << 8
+    static let syncError: Int32 = 10 | 4 << 8
+    static let readOnly: Int32 = 8
+}
+
+@Suite struct FaultyDiskTests {
+    private let fixture = JournalFixture()
+
+    private static var patient: JournalLimits {
+        var limits = JournalLimits.quick
+        limits.retryMs = 3_600_000
+        return limits
+    }
+
+    @Test(arguments: [
+        (Code.full, "the disk is full"),
+        (Code.writeError, "the disk reports an error (SQLite code 778)"),
+        (Code.readOnly, "it cannot be written; look at its owner, mode and mount"),
+    ])
+    func `records fail, notes wait, and both go on when the disk does`(
+        code: Int32, cause: String
+    ) async throws {
+        try await withTemporaryDirectory { directory in
+            let disk = try Disk()
+            let state = "\(directory)/state"
+            let journal = try fixture.open(state, limits: Self.patient, vfs: disk.name)
+            try await journal.record(fixture.beginning("op-1", .at(1), seq: 1), synced: true)
+            faulty_disk_fail_writes(disk.handle, code)
+            journal.note(fixture.end("op-1", .at(1), seq: 2), promptly: false)
+            await #expect(throws: JournalFailure(cause)) {
+                try await journal.record(fixture.beginning("op-2", .at(2), seq: 3), synced: true)
+            }
+            let broken = JournalState.broken(reason: "\(state)/journal.sqlite: \(cause)")
+            #expect(journal.state == broken)
+            #expect(try await journal.operation(id: "op-1")?.view.state == .pending)
+            #expect(try await journal.operation(id: "op-2") == nil)
+
+            faulty_disk_fail_writes(disk.handle, 0)
+            try await journal.record(fixture.beginning("op-3", .at(3), seq: 4), synced: true)
+            #expect(journal.state == .durable)
+            #expect(fixture.states.withLock { $0 } == [broken, .durable])
+            try await fixture.isTold([1, 3, 4])
+            #expect(try await journal.operation(id: "op-1")?.view.state == .done)
+            #expect(try await journal.operation(id: "op-2") == nil)
+            let page = try await journal.audit(AuditQuery(limit: 100))
+            #expect(page.headNumber == 3)
+            #expect(try problems(in: page) == [])
+            await journal.close()
+        }
+    }
+
+    @Test func `a sync that fails is no promise, and heals by itself`() async throws {
+        try await withTemporaryDirectory { directory in
+            let disk = try Disk()
+            let journal = try fixture.open("\(directory)/state", vfs: disk.name)
+            faulty_disk_fail_syncs(disk.handle, Code.syncError)
+            await #expect(throws: JournalFailure.self) {
+                try await journal.record(fixture.beginning("op-1", .at(1), seq: 1), synced: true)
+            }
+            journal.note([.audit(AuditNote(.stopped, fixture.stamp()))], promptly: true)
+            faulty_disk_fail_syncs(disk.handle, 0)
+            try await eventually("it heals") { journal.state == .durable }
+            #expect(try await journal.operation(id: "op-1") == nil)
+            #expect(try await journal.audit(AuditQuery(limit: 9)).headNumber == 1)
+            await journal.close()
+        }
+    }
+
+    @Test func `a disk that fills up in the midst of anything leaves nothing half`() async throws {
+        try await withTemporaryDirectory { directory in
+            let disk = try Disk()
+            let journal = try fixture.open(
+                "\(directory)/state", limits: Self.patient, vfs: disk.name)
+            var kept: [String] = []
+            var seq: UInt64 = 0
+            for room in stride(from: 0, to: 60_000, by: 977) {
+                faulty_disk_set_room(disk.handle, Int64(room))
+                let id = "op-\(room)"
+                seq += 1
+                do {
+                    try await journal.record(
+                        fixture.beginning(id, .at(room), seq: seq), synced: room % 2 == 0)
+                    kept.append(id)
+                } catch let failure as JournalFailure {
+                    #expect(failure == JournalFailure("the disk is full"))
+                }
+                let found = try await journal.operation(id: id)
+                #expect((found != nil) == (kept.last == id))
+            }
+            faulty_disk_set_room(disk.handle, -1)
+            try await journal.record([], synced: true)
+            #expect(kept.count > 20)
+            #expect(kept.count < 60)
+            for id in kept { #expect(try await journal.operation(id: id) != nil) }
+            let page = try await journal.audit(AuditQuery(limit: 1000))
+            #expect(page.headNumber == Int64(kept.count))
+            #expect(try problems(in: page) == [])
+            await journal.close()
+        }
+    }
+
+    @Test func `a disk that is full at the beginning heals by itself`() async throws {
+        try await withTemporaryDirectory { directory in
+            let disk = try Disk()
+            faulty_disk_set_room(disk.handle, 5000)
+            let journal = try fixture.open("\(directory)/state", vfs: disk.name)
+            #expect(
+                journal.state
+                    == .broken(reason: "\(directory)/state/journal.sqlite: the disk is full"))
+            faulty_disk_set_room(disk.handle, -1)
+            try await eventually("it heals") { journal.state == .durable }
+            await journal.close()
+        }
+    }
+
+    @Test func `of what waits for a full disk the oldest events give way first`() async throws {
+        try await withTemporaryDirectory { directory in
+            let disk = try Disk()
+            var limits = Self.patient
+            limits.backlog = 10
+            let journal = try fixture.open("\(directory)/state", limits: limits, vfs: disk.name)
+            faulty_disk_fail_writes(disk.handle, Code.full)
+            for seq in 1...20 {
+                let body = EventBody.doorOpened(locker: .at(seq))
+                var entries: [JournalEntry] = [
+                    .event(Event(seq: UInt64(seq), at: fixture.wall, body: body))
+                ]
+                if seq <= 4 { entries.append(.audit(AuditNote(.service, fixture.stamp()))) }
+                journal.note(entries, promptly: true)
+                try await eventually("the event was handed on") {
+                    fixture.written.withLock { $0.last } == UInt64(seq)
+                }
+            }
+            faulty_disk_fail_writes(disk.handle, 0)
+            try await journal.record([], synced: true)
+            #expect(try await journal.audit(AuditQuery(limit: 99)).headNumber == 4)
+            await journal.close()
+            let again = try fixture.open("\(directory)/state", run: 2)
+            #expect(again.legacy.events.map(\.seq) == Array(15...20))
+            #expect(again.legacy.lastSeq == 20)
+            await again.close()
+        }
+    }
+
+    @Test func `many who wait for a slow disk share its syncs, and notes wait for nobody`()
+        async throws
+    {
+        try await withTemporaryDirectory { directory in
+            let disk = try Disk()
+            let journal = try fixture.open("\(directory)/state", vfs: disk.name)
+            faulty_disk_delay_syncs(disk.handle, 500)
+            let before = faulty_disk_syncs(disk.handle)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 1...50 {
+                    group.addTask {
+                        try await journal.record(
+                            self.fixture.beginning(
+                                "op-\(number)", .at(number), seq: UInt64(number)), synced: true)
+                    }
+                }
+                // Had each to wait for a sync, this would take eight minutes.
+                for _ in 1...1000 {
+                    journal.note([.audit(AuditNote(.started, fixture.stamp()))], promptly: true)
+                }
+                try await group.waitForAll()
+            }
+            let syncs = faulty_disk_syncs(disk.handle) - before
+            #expect(syncs <= 12, "\(syncs) syncs for 50 records")
+            #expect(try await journal.operation(id: "op-50") != nil)
+            faulty_disk_delay_syncs(disk.handle, 0)
+            await journal.close()
+        }
+    }
+
+    @Test func `what was not synced is, soon after`() async throws {
+        try await withTemporaryDirectory { directory in
+            let disk = try Disk()
+            var limits = JournalLimits.quick
+            limits.syncDelayMs = 2000
+            limits.unsyncedEvents = 5
+            let journal = try fixture.open("\(directory)/state", limits: limits, vfs: disk.name)
+            // The first commit after a beginning syncs the log's own head.
+            try await journal.record([], synced: true)
+            var before = faulty_disk_syncs(disk.handle)
+            try await journal.record(fixture.beginning("op-1", .at(1), seq: 1), synced: false)
+            #expect(faulty_disk_syncs(disk.handle) == before)
+            try await eventually("it is synced") { faulty_disk_syncs(disk.handle) == before + 1 }
+            before += 1
+            let body = EventBody.doorOpened(locker: .at(1))
+            let events = (2...7).map {
+                JournalEntry.event(Event(seq: $0, at: fixture.wall, body: body))
+            }
+            try await journal.record(Array(events.prefix(5)), synced: false)
+            #expect(faulty_disk_syncs(disk.handle) == before)
+            try await journal.record(Array(events.suffix(1)), synced: false)
+            #expect(faulty_disk_syncs(disk.handle) == before + 1)
+            await journal.close()
+        }
+    }
+}

@@ -1,0 +1,314 @@
+import Foundation
+import JSONLines
+import LockerKit
+import Logging
+import SiteConfig
+import TestSupport
+import Testing
+
+@testable import ModbusDriver
+
+@Suite struct `Board profiles` {
+    /// What a shipped profile must send and read. A new profile needs a row here.
+    struct Vector: Sendable {
+        let name: String
+        let lockers: Int
+        /// Unit and request for a pulse of 300 ms on the first and on the last locker.
+        let first: String
+        let last: String
+        let doors: ReadRequest
+        let timing: Capabilities.PulseTiming
+    }
+
+    static let vectors = [
+        Vector(
+            name: "generic-coil-8", lockers: 8, first: "01 05 00 00 ff 00",
+            last: "01 05 00 07 ff 00",
+            doors: ReadRequest(function: .discreteInputs, address: 0, count: 8), timing: .host),
+        Vector(
+            name: "generic-coil-16", lockers: 16, first: "01 05 00 00 ff 00",
+            last: "01 05 00 0f ff 00",
+            doors: ReadRequest(function: .discreteInputs, address: 0, count: 16), timing: .host),
+        Vector(
+            name: "waveshare-relay-8", lockers: 8, first: "01 05 02 00 00 03",
+            last: "01 05 02 07 00 03",
+            doors: ReadRequest(function: .discreteInputs, address: 0, count: 8), timing: .board),
+    ]
+
+    @Test func `that ship have a vector each`() throws {
+        let files = try FileManager.default.contentsOfDirectory(
+            atPath: "\(Checkout.root)/Plugins/Modbus/boards")
+        #expect(files.sorted() == Self.vectors.map { "\($0.name).toml" }.sorted())
+    }
+
+    @Test(arguments: vectors)
+    func `that ship mean these bytes`(vector: Vector) async throws {
+        let plan = try await plan(board: vector.name)
+        #expect(plan.wires.count == vector.lockers && plan.doors == vector.doors)
+        #expect(plan.capabilities.pulseTiming == vector.timing && plan.capabilities.doorSensors)
+        #expect(plan.profile.longestPulse <= .seconds(1) && plan.profile.offIsSafe)
+        for (locker, bytes) in [(1, vector.first), (vector.lockers, vector.last)] {
+            let wires = try #require(plan.wires[locker])
+            let order =
+                if let flash = plan.profile.flash {
+                    CoilOrder(
+                        unit: 1, address: wires.flash ?? 0,
+                        value: try #require(flash.value(for: .milliseconds(300))))
+                } else {
+                    CoilOrder(unit: 1, address: wires.coil, value: plan.profile.onValue)
+                }
+            #expect(hex(order.bytes) == bytes)
+        }
+        let text = try String(
+            contentsOfFile: "\(Checkout.root)/Plugins/Modbus/boards/\(vector.name).toml",
+            encoding: .utf8)
+        for word in ["# Maturity:", "# Source", "# Doubts:"] {
+            #expect(text.contains(word), "\(vector.name) says nothing under \(word)")
+        }
+    }
+
+    private func plan(
+        board: String, boards: [String: String] = [:], lockers: String = ""
+    ) async throws -> BoardPlan {
+        let link = try await Bench.load(
+            Bench.tcpText(502, board: board, lockers: lockers), boards: boards)
+        return try BoardPlan(link.controllers[0])
+    }
+
+    private func refusal(_ board: String, lockers: String = "") async throws -> String {
+        try await failure { () async throws(LockerError) -> Bool in
+            do {
+                _ = try await plan(board: "own", boards: ["own": board], lockers: lockers)
+                return true
+            } catch let error as LockerError {
+                throw error
+            } catch {
+                Issue.record(error)
+                return false
+            }
+        }.message
+    }
+
+    @Test func `give polarity, registers and shifted addresses their meaning`() async throws {
+        let board = """
+            lockers = 20
+            [coils]
+            pulse = "host"
+            first = 100
+            on = 0x0100
+            [doors]
+            read = "holding-registers"
+            first = 200
+            open = 0
+            """
+        let plan = try await plan(
+            board: "own", boards: ["own": board],
+            lockers: """
+                [[controller.locker]]
+                number = 2
+                coil = 500
+                input = 3250
+                sensor_inverted = true
+                [[controller.locker]]
+                number = 3
+                sensor = false
+                """)
+        #expect(plan.profile.onValue == 0x0100)
+        #expect(
+            plan.wires[1] == BoardPlan.Wires(coil: 100, flash: nil, door: 3200, openLevel: false))
+        #expect(
+            plan.wires[2] == BoardPlan.Wires(coil: 500, flash: nil, door: 3250, openLevel: true))
+        #expect(
+            plan.wires[3] == BoardPlan.Wires(coil: 102, flash: nil, door: nil, openLevel: false))
+        #expect(plan.doors == ReadRequest(function: .holdingRegisters, address: 200, count: 4))
+        let values: [UInt16] = [0b1, 0, 0, 1 << 2]
+        #expect(plan.door(of: 1, in: values) == .closed)
+        #expect(plan.door(of: 4, in: values) == .open)
+        #expect(plan.door(of: 2, in: [0, 0, 0, 1 << 2]) == .open)
+        #expect(plan.door(of: 3, in: values) == nil)
+        #expect(plan.door(of: 20, in: [0]) == .unknown)
+        let doors = plan.doors(in: values, takenAt: .now)
+        #expect(doors.map(\.locker) == [1, 2] + Array(4...20))
+    }
+
+    @Test func `without sensors leave the doors alone`() async throws {
+        let plan = try await plan(
+            board: "own", boards: ["own": "lockers = 2\n[coils]\npulse = \"host\"\n"])
+        #expect(plan.doors == nil && !plan.capabilities.doorSensors)
+    }
+
+    @Test func `that cannot work are refused by name`() async throws {
+        #expect(
+            try await refusal("lockers = 2\n[coils]\npulse = \"board\"\n")
+                == "board.flash.first is missing; want an integer")
+        #expect(
+            try await refusal("lockers = 2\n[coils]\npulse = \"host\"\non = 0\n")
+                == "board.coils.on and board.coils.off are both 0")
+        #expect(
+            try await refusal("lockers = 2\n[coils]\npulse = \"host\"\nat_once = 2\n")
+                .contains("board.coils.at_once is 2"))
+        #expect(
+            try await refusal("lockers = 2\n[coils]\npulse = \"host\"\nfirst = 65535\n")
+                == "locker 2 has coil 65536; want 0-65535")
+        #expect(
+            try await refusal(
+                "lockers = 2\n[coils]\npulse = \"board\"\n[flash]\nfirst = 65535\n")
+                == "locker 2 has pulse address 65536; want 0-65535")
+        #expect(
+            try await refusal(
+                "lockers = 2\n[coils]\npulse = \"host\"\n",
+                lockers: "[[controller.locker]]\nnumber = 2\ncoil = 0\n")
+                == "lockers 1 and 2 of board have one coil, 0")
+        #expect(
+            try await refusal(
+                "lockers = 2\n[coils]\npulse = \"host\"\n[doors]\nread = \"coils\"\n",
+                lockers: "[[controller.locker]]\nnumber = 2\ninput = 5000\n"
+            ).contains("too far apart"))
+    }
+
+    @Test func `count a pulse in whole units within it`() {
+        let flash = BoardProfile.Flash(first: 0x200, unit: .milliseconds(100), highest: 5)
+        let values: [(Int, UInt16?)] = [
+            (10, nil), (99, nil), (100, 1), (199, 1), (200, 2), (300, 3), (499, 4), (5000, 5),
+        ]
+        for (pulse, value) in values {
+            #expect(flash.value(for: .milliseconds(pulse)) == value)
+        }
+    }
+}
+
+@Suite struct `Options of any shape` {
+    @Test func `are refused or understood, never a crash`() {
+        var random = SeededGenerator(seed: 11)
+        let keys = [
+            "coils", "flash", "doors", "pulse", "first", "on", "off", "unit_ms", "max", "read",
+            "open", "at_once", "max_pulse_ms", "off_is_safe", "read_back", "unit", "coil",
+            "input",
+        ]
+        func value(_ depth: Int) -> JSON {
+            switch Int.random(in: 0..<9, using: &random) {
+            case 0:
+                .string(
+                    ["host", "board", "coils", "discrete-inputs", "none", ""].randomElement(
+                        using: &random) ?? "")
+            case 1: .bool(.random(using: &random))
+            case 2: .int(Int64.random(in: .min ... .max, using: &random))
+            case 3, 4: .int(Int64.random(in: 0...70_000, using: &random))
+            case 5: .int(Int64.random(in: 0...10, using: &random))
+            case 6: .array([.int(1)])
+            default: depth > 2 ? .null : .object(table(depth + 1))
+            }
+        }
+        func table(_ depth: Int) -> JSONObject {
+            var seen: Set<String> = []
+            return JSONObject(
+                (0..<Int.random(in: 0...10, using: &random)).compactMap { _ in
+                    let key = keys.randomElement(using: &random) ?? ""
+                    return seen.insert(key).inserted
+                        ? JSONObject.Member(key: key, value: value(depth)) : nil
+                })
+        }
+        var understood = 0
+        for _ in 0..<5000 {
+            var board = table(0)
+            if Bool.random(using: &random) {
+                var coils = table(1).members.filter { $0.key != "pulse" }
+                coils.append(JSONObject.Member(key: "pulse", value: .string("host")))
+                board = JSONObject(
+                    board.members.filter { $0.key != "coils" }
+                        + [JSONObject.Member(key: "coils", value: .object(JSONObject(coils)))])
+            }
+            let plan = try? BoardPlan(
+                ControllerDescription(
+                    id: "a", options: Options(["unit": 1]), board: Options(board),
+                    lockers: (1...3).map {
+                        LockerDescription(number: $0, options: Options(table(2)))
+                    }))
+            if let plan {
+                understood += 1
+                #expect(plan.wires.count == 3)
+            }
+        }
+        #expect(understood > 0)
+    }
+}
+
+@Suite struct `Link options` {
+    private func settings(_ text: String) async throws -> LinkSettings {
+        let controller =
+            "[[controller]]\nid = \"a\"\nboard = \"generic-coil-8\"\nunit = 1\nfirst_id = 1\n"
+        return try LinkSettings(try await Bench.load("[link]\n\(text)\n\(controller)").options)
+    }
+
+    @Test func `have the defaults that the manifest promises`() async throws {
+        let tcp = try await settings("transport = \"tcp\"\nhost = \"h\"")
+        #expect(tcp.transport == .tcp(host: "h", port: 502) && tcp.endpoint == "h:502")
+        #expect(tcp.response == .milliseconds(500) && tcp.connect == .seconds(1))
+        #expect(tcp.spacing == .zero && tcp.frameGap == .zero)
+        let rtu = try await settings("transport = \"rtu\"\ndevice = \"/dev/ttyUSB0\"")
+        #expect(
+            rtu.transport
+                == .rtu(
+                    LinkSettings.Serial(
+                        device: "/dev/ttyUSB0", baud: 9600, parity: .none, stopBits: 1,
+                        direction: .auto)))
+    }
+
+    @Test(arguments: [(1200, 34), (9600, 6), (19_200, 4), (38_400, 3), (115_200, 3)])
+    func `leave the silence between frames that the rate asks for`(baud: Int, gap: Int) async throws
+    {
+        let plain = try await settings("transport = \"rtu\"\ndevice = \"/dev/x\"\nbaud = \(baud)")
+        #expect(plain.frameGap == .milliseconds(gap))
+        let spaced = try await settings(
+            "transport = \"rtu\"\ndevice = \"/dev/x\"\nbaud = \(baud)\nspacing_ms = 250")
+        #expect(spaced.frameGap == plain.frameGap && spaced.spacing == .milliseconds(250))
+    }
+
+    @Test func `that make no sense are refused before anything is touched`() async throws {
+        for (text, word) in [
+            ("transport = \"tcp\"", "host"), ("transport = \"rtu\"", "device"),
+            ("transport = \"udp\"\nhost = \"h\"", "transport"),
+            ("transport = \"rtu\"\ndevice = \"/dev/x\"\nbaud = 9601", "baud"),
+            ("transport = \"tcp\"\nhost = \"h\"\nbaud = 9600", "baud"),
+            ("transport = \"tcp\"\nhost = \"h\"\nresponse_ms = 1001", "response_ms"),
+            ("transport = \"tcp\"\nhost = \"h\"\nconnect_ms = 1001", "connect_ms"),
+            ("transport = \"rtu\"\ndevice = \"ttyUSB0\"", "device"),
+            ("transport = \"tcp\"\nhost = \"\"", "host"),
+        ] {
+            do {
+                _ = try await settings(text)
+                Issue.record("\(text) was accepted")
+            } catch {
+                #expect("\(error)".contains(word), "\(error)")
+            }
+        }
+    }
+
+    @Test(arguments: ["response_ms", "connect_ms"])
+    func `leave an off time to get out`(key: String) throws {
+        func settings(_ value: Int64) throws -> LinkSettings {
+            try LinkSettings(
+                Options(["transport": "tcp", "host": "h", .init(key): .int(value)]))
+        }
+        _ = try settings(1000)
+        #expect(throws: LockerError.self) { try settings(1001) }
+    }
+
+    @Test func `with two boards of one unit are refused`() async throws {
+        let link = try await Bench.load(Bench.tcpText(502))
+        let twins = LinkDescription(
+            name: "twins", options: link.options,
+            controllers: ["a", "b"].map { id in
+                ControllerDescription(
+                    id: id, options: link.controllers[0].options, board: link.controllers[0].board,
+                    lockers: link.controllers[0].lockers)
+            })
+        #expect(
+            throws: LockerError(
+                .invalidRequest, "controllers a and b both have unit 1; want one each")
+        ) {
+            _ = try ModbusDriver.makeControllers(
+                for: twins, context: DriverContext(link: "twins", logger: .init(label: "test")))
+        }
+    }
+}
