@@ -72,6 +72,11 @@ class Daemon:
     def __init__(self, process, log):
         self.process, self.log = process, log
         self.pid = process.pid
+        # None where it has ended already and was waited for.
+        try:
+            self.handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            self.handle = None
         # Every module process that was seen, and those that were killed from here.
         self.modules, self.killed = {}, set()
 
@@ -125,14 +130,18 @@ class Daemon:
 
     def kill(self):
         """SIGKILL, also where it has just ended by itself."""
-        try:
-            self.process.kill()
-        except ProcessLookupError:
-            pass
+        self._signal(signal.SIGKILL)
 
     def terminate(self):
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number):
+        # Not `process.kill()`: that looks first whether the process has ended, and so takes the exit status away from
+        # asyncio's watcher, which then makes one up (255).
+        if self.handle is None:
+            return
         try:
-            self.process.terminate()
+            signal.pidfd_send_signal(self.handle, number)
         except ProcessLookupError:
             pass
 
@@ -148,6 +157,9 @@ class Daemon:
             return None
 
     def close(self):
+        if self.handle is not None:
+            os.close(self.handle)
+            self.handle = None
         for module in self.modules.values():
             module.close()
 
