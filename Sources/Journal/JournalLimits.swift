@@ -41,6 +41,8 @@ package struct JournalLimits: Sendable {
     package var idleWalPages = 250
     /// Pages written ahead into the log: a file that does not grow is synced in half the time.
     package var reservedWalPages = 1100
+    /// Pages that the log must have room for before a disk that was full counts as mended: many times what an open takes.
+    package var roomPages = 64
     /// Largest file that is checked before the daemon is ready, in bytes; a larger one is checked while it serves.
     package var checkedBytes: Int64 = 64 << 20
 

@@ -18,6 +18,8 @@ final class JournalStore {
     /// A sync has failed. What it was to keep may never reach the disk, whatever later syncs say, and everything behind it in the
     /// log would be lost with it.
     private var isLogDoubtful = false
+    /// The disk was full, and has not had room for more than a few pages since.
+    private var lacksRoom = false
     /// Events committed since the last sync.
     private(set) var unsyncedEvents = 0
     /// Something was committed that a power cut may take.
@@ -63,9 +65,14 @@ final class JournalStore {
         var next = head
         (next.age, next.monotonic) = clock.read()
         next.ended = []
-        try perform(full: isFull) { db in
-            for entry in entries { try self.apply(entry, db, &next) }
-            try next.write(db)
+        do {
+            try perform(full: isFull) { db in
+                for entry in entries { try self.apply(entry, db, &next) }
+                try next.write(db)
+            }
+        } catch {
+            lacksRoom = lacksRoom || error.isFull
+            throw error
         }
         ended.add(next.ended)
         head = next
@@ -206,6 +213,21 @@ final class JournalStore {
             WriteAheadLog(db)?.reserve(pages: limits.reservedWalPages)
             try db.run("ROLLBACK")
         }
+    }
+
+    /// Why nothing new may be begun, though a little may still be written: the disk was full and still is, or nearly.
+    ///
+    /// Without this, the last few pages would take a small entry and refuse a large one, in turns, and the journal would count
+    /// as broken and mended with each.
+    func wantOfRoom() -> StoreFailure? {
+        guard lacksRoom, file != nil else { return nil }
+        let hasRoom = try? queue.inDatabase { db in
+            try db.run("BEGIN IMMEDIATE")
+            defer { try? db.run("ROLLBACK") }
+            return WriteAheadLog(db)?.reserve(pages: logSize.pages + limits.roomPages) ?? true
+        }
+        lacksRoom = hasRoom != true
+        return lacksRoom ? StoreFailure(name, DatabaseError(resultCode: .SQLITE_FULL)) : nil
     }
 
     /// Takes its leave: the next run will know that nothing was lost.

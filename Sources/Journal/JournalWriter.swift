@@ -215,11 +215,14 @@ final class JournalWriter: @unchecked Sendable {
     /// Writes the backlog and `items` together, and answers whoever waits.
     private func write(_ items: [JournalInbox.Item]) {
         if !items.isEmpty { lastWork = now() }
+        let want = permanent == nil ? store?.wantOfRoom() : nil
         var entries = backlog.entries
+        var refused: [JournalEntry] = []
         // With nothing to write, it is to be seen whether the disk can be written again.
         var isSynced = items.isEmpty
         for item in items {
             switch item {
+            case .record(let more, _, _) where want != nil: refused += more
             case .record(let more, let synced, _):
                 entries += more
                 isSynced = isSynced || synced
@@ -235,14 +238,15 @@ final class JournalWriter: @unchecked Sendable {
             }
             try store.commit(entries, synced: isSynced)
             succeed()
-            answer(items, .success(()))
+            if let want { fail(want) } else { change(to: directory == nil ? .memory : .durable) }
+            answer(items, want.map { .failure($0.forCaller) } ?? .success(()))
         } catch {
             for case .note(let more, _) in items { backlog.add(more) }
             fail(error)
             answer(items, .failure(error.forCaller))
         }
         // Also what could not be written: whoever listens now is to hear of it.
-        tell(entries)
+        tell(entries + refused)
     }
 
     /// The open store. Opens it where that failed before, and has `late` hear of what it holds.
@@ -280,7 +284,6 @@ final class JournalWriter: @unchecked Sendable {
         }
         backlog.clear()
         retryAt = nil
-        change(to: directory == nil ? .memory : .durable)
         guard directory != nil, let store else { return }
         syncAt = store.isUnsynced ? syncAt ?? now() + setting.limits.syncDelayMs : nil
         idleAt = now() + setting.limits.syncDelayMs

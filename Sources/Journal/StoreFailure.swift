@@ -11,6 +11,7 @@ struct StoreFailure: Error, Equatable {
     var isPermanent = false
     /// Taken by another process: the daemon is not to start beside it.
     var isTaken = false
+    var isFull = false
 
     init(file: String, cause: String, isPermanent: Bool = false) {
         self.file = file
@@ -61,6 +62,7 @@ struct StoreFailure: Error, Equatable {
         self.init(
             file: file, cause: cause,
             isPermanent: code == .SQLITE_NOTADB || code == .SQLITE_CORRUPT)
+        isFull = code == .SQLITE_FULL
     }
 
     /// As the journal's state shows it.

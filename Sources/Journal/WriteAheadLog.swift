@@ -24,18 +24,23 @@ struct WriteAheadLog {
         guard code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: code)) }
     }
 
-    /// Appends zeros up to the size of that many pages. Zeros behind the end of a log are no part of it.
-    func reserve(pages: Int) {
+    /// Appends zeros up to the size of that many pages; false where the disk does not take them. Zeros behind the end of a log
+    /// are no part of it.
+    @discardableResult
+    func reserve(pages: Int) -> Bool {
         let block = [UInt8](repeating: 0, count: 65536)
         let wanted = Int64(pages) * (4096 + 24) + 32
         var size: Int64 = 0
-        guard methods.pointee.xFileSize(handle, &size) == SQLITE_OK else { return }
+        guard methods.pointee.xFileSize(handle, &size) == SQLITE_OK else { return false }
+        guard size < wanted else { return true }
         while size < wanted {
             let count = Int32(min(Int64(block.count), wanted - size))
-            guard methods.pointee.xWrite(handle, block, count, size) == SQLITE_OK else { return }
+            guard methods.pointee.xWrite(handle, block, count, size) == SQLITE_OK else {
+                return false
+            }
             size += Int64(count)
         }
-        _ = methods.pointee.xSync(handle, SQLITE_SYNC_NORMAL)
+        return methods.pointee.xSync(handle, SQLITE_SYNC_NORMAL) == SQLITE_OK
     }
 }
 

@@ -58,11 +58,15 @@ static int file_write(sqlite3_file *file, const void *bytes, int length, sqlite3
     int code = disk->write_code;
     int fits = length;
     if (code == SQLITE_OK && disk->room >= 0) {
-        if (disk->room < length) {
-            fits = (int)disk->room;
+        /* What a file has already, it may write again. */
+        sqlite3_int64 size = 0;
+        mine->real->pMethods->xFileSize(mine->real, &size);
+        sqlite3_int64 held = size <= offset ? 0 : size - offset < length ? size - offset : length;
+        if (disk->room < length - held) {
+            fits = (int)(held + disk->room);
             code = SQLITE_FULL;
         }
-        disk->room -= fits;
+        if (fits > held) disk->room -= fits - held;
     }
     if (code == SQLITE_OK || (code == SQLITE_FULL && fits > 0 && fits < length)) {
         int written = mine->real->pMethods->xWrite(mine->real, bytes, fits, offset);

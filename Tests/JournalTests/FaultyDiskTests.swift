@@ -94,8 +94,9 @@ enum Code {
     @Test func `a disk that fills up in the midst of anything leaves nothing half`() async throws {
         try await withTemporaryDirectory { directory in
             let disk = try Disk()
-            let journal = try fixture.open(
-                "\(directory)/state", limits: Self.patient, vfs: disk.name)
+            var limits = Self.patient
+            limits.roomPages = 0
+            let journal = try fixture.open("\(directory)/state", limits: limits, vfs: disk.name)
             var kept: [String] = []
             var seq: UInt64 = 0
             for room in stride(from: 0, to: 60_000, by: 977) {
@@ -120,6 +121,41 @@ enum Code {
             let page = try await journal.audit(AuditQuery(limit: 1000))
             #expect(page.headNumber == Int64(kept.count))
             #expect(try problems(in: page) == [])
+            await journal.close()
+        }
+    }
+
+    @Test func `a disk with room for a few pages takes what has happened and begins nothing`()
+        async throws
+    {
+        try await withTemporaryDirectory { directory in
+            let disk = try Disk()
+            let journal = try fixture.open("\(directory)/state", vfs: disk.name)
+            try await journal.record(fixture.beginning("op-1", .at(1), seq: 1), synced: true)
+            faulty_disk_set_room(disk.handle, 0)
+            await #expect(throws: JournalFailure("the disk is full")) {
+                try await journal.record(fixture.beginning("op-2", .at(2), seq: 2), synced: true)
+            }
+            let broken = JournalState.broken(
+                reason: "\(directory)/state/journal.sqlite: the disk is full")
+            // Half of what is wanted, and many times what the outcome takes.
+            let wanted = JournalLimits.standard.roomPages * 4120
+            faulty_disk_set_room(disk.handle, Int64(wanted / 2))
+            journal.note(fixture.end("op-1", .at(1), seq: 3), promptly: true)
+            try await eventually("the outcome is written") {
+                try await journal.operation(id: "op-1")?.view.state == .done
+            }
+            await #expect(throws: JournalFailure("the disk is full")) {
+                try await journal.record(fixture.beginning("op-3", .at(3), seq: 4), synced: true)
+            }
+            #expect(try await journal.operation(id: "op-3") == nil)
+            #expect(fixture.states.withLock { $0 } == [broken])
+            try await fixture.isTold([1, 2, 3, 4])
+            // With the other half, by itself and although nobody asks.
+            faulty_disk_set_room(disk.handle, Int64(wanted))
+            try await eventually("it heals") { journal.state == .durable }
+            try await journal.record(fixture.beginning("op-3", .at(3), seq: 5), synced: true)
+            #expect(fixture.states.withLock { $0 } == [broken, .durable])
             await journal.close()
         }
     }
