@@ -44,6 +44,28 @@ struct `A serial line` {
         }
     }
 
+    /// `TIOCGEXCL`, whose macro does not reach Swift.
+    private static let exclusiveMode: UInt = 0x8004_5440
+
+    @Test func `is kept from other programs while it is in use`() async throws {
+        try await Line.run { line in
+            let bench = try await line.bench("generic-coil-8")
+            let board = try #require(bench.controllers["board"])
+            func isExclusive() throws -> Bool {
+                let handle = open(line.near, O_RDWR | O_NOCTTY)
+                try #require(handle >= 0 || errno == EBUSY)
+                defer { close(handle) }
+                var mode: CInt = 0
+                return handle < 0 || (ioctl(handle, Self.exclusiveMode, &mode) == 0 && mode != 0)
+            }
+            #expect(try !isExclusive())
+            try await board.start()
+            #expect(try isExclusive())
+            try await board.stop()
+            #expect(try !isExclusive())
+        }
+    }
+
     @Test func `is left silent between two frames, after time-outs too`() async throws {
         try await Line.run { line in
             let clock = ManualClock()

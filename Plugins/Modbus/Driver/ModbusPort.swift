@@ -96,8 +96,15 @@ struct ModbusPort: ~Copyable {
             let code = Glibc.errno
             throw Failure(step: .open, errno: code == EINPROGRESS ? ETIMEDOUT : code)
         }
-        if framing == .tcp { try forbidLateDelivery(after: patience) }
+        switch framing {
+        case .tcp: try forbidLateDelivery(after: patience)
+        case .rtu: keepToOurselves()
+        }
     }
+
+    /// Has others refused who want to open the port: two masters on one line garble each other, and a modem manager's greeting
+    /// reaches every lock board. What is no terminal has no such mode, and does without.
+    private func keepToOurselves() { _ = ioctl(handle, UInt(TIOCEXCL)) }
 
     /// Keeps an order that was not delivered from being delivered later.
     ///
@@ -127,7 +134,11 @@ struct ModbusPort: ~Copyable {
     var handle: Int32 { modbus_get_socket(context) }
 
     /// Ends the connection at once; an order on it that was not delivered never will be.
-    func close() { modbus_close(context) }
+    func close() {
+        // A pseudo terminal whose other end stays open would keep the mode.
+        if framing == .rtu { _ = ioctl(handle, UInt(TIOCNXCL)) }
+        modbus_close(context)
+    }
 
     /// Hands the direction of an RS-485 line to the kernel; false where the port does not offer that.
     func useKernelDirection() -> Bool {
