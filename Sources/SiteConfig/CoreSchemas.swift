@@ -123,6 +123,9 @@ enum CoreSchemas {
 
     static let board = Schema([
         "summary": Rule(.string),
+        "maturity": .choice(["confirmed", "reported", "guessed"]),
+        "sources": named(Rule(.string)),
+        "doubts": .array(of: Rule(.string)),
         "lockers": .integer(1...ConfigLimits.lockersPerController),
         "pulse_ms": .integer(pulse),
     ]).merged(with: coil)

@@ -54,3 +54,70 @@ struct ScriptTests {
 private let python = ["/usr/bin/python3", "/usr/local/bin/python3", Checkout.python].first {
     FileManager.default.isExecutableFile(atPath: $0)
 }
+
+/// The look through board profiles that `make lint` takes.
+@Suite(.enabled(if: python != nil || Checkout.isCI, "no python3 to run the scripts with"))
+struct BoardLintTests {
+    private static let right = """
+        summary = "a board"
+        maturity = "confirmed"
+        [sources]
+        coils = "its manual"
+        [coils]
+        pulse = "host"
+
+        """
+
+    /// What the linter says of these files, without their folder's name.
+    private func lint(_ files: [String: String]) async throws -> [String] {
+        try await withTemporaryDirectory { directory in
+            for (name, text) in files { try write(text, to: "\(directory)/\(name).toml") }
+            let process = try ChildProcess(
+                try #require(python, "no python3"),
+                ["\(Checkout.root)/scripts/lint-boards", directory])
+            let status = try await process.exitStatus()
+            let lines = process.standardOutput.split(separator: "\n").map {
+                $0.replacingOccurrences(of: "\(directory)/", with: "")
+            }
+            #expect(status == (lines.isEmpty ? 0 : 1), "\(process.standardError)")
+            return lines
+        }
+    }
+
+    @Test("finds nothing in a file that says all it should")
+    func nothing() async throws {
+        #expect(try await lint(["a": Self.right]) == [])
+    }
+
+    @Test(
+        "finds what a file leaves out",
+        arguments: [
+            ("maturity = \"confirmed\"\n", "", "a.toml: maturity is None"),
+            ("\"confirmed\"", "\"certain\"", "a.toml: maturity is 'certain'"),
+            ("\"confirmed\"", "\"guessed\"", "a.toml: doubts is missing"),
+            ("summary = \"a board\"\n", "", "a.toml: summary is missing"),
+            ("coils = \"its manual\"\n", "", "a.toml: sources.coils is missing"),
+            ("coils = \"its", "doors = \"its", "a.toml: sources.coils is missing"),
+            ("pulse = \"host\"", "on = 0\noff_is_safe = true", "a.toml: coils.off_is_safe is true"),
+            ("pulse = \"host\"", "inverted = true", "a.toml: the board is inverted; want that"),
+            ("[coils]", "[coils", "a.toml: "),
+        ])
+    func leftOut(old: String, new: String, complaint: String) async throws {
+        let text = Self.right.replacingOccurrences(of: old, with: new)
+        try #require(text != Self.right)
+        let lines = try await lint(["a": text])
+        #expect(lines.first?.hasPrefix(complaint) == true, "\(lines)")
+    }
+
+    @Test("finds a board that is described twice, whatever its name and its doubts")
+    func twice() async throws {
+        let other = Self.right.replacingOccurrences(of: "a board", with: "another board")
+        #expect(
+            try await lint(["a": Self.right, "b": other])
+                == ["b.toml: describes the same board as a.toml"])
+        #expect(
+            try await lint([
+                "a": Self.right, "b": other.replacingOccurrences(of: "host", with: "board"),
+            ]) == [])
+    }
+}
