@@ -106,6 +106,7 @@ final class Peer: Sendable {
         let isOn: Bool
         let value: Int?
         let hex: String?
+        let name: String?
     }
 
     let process: ChildProcess
@@ -141,6 +142,11 @@ final class Peer: Sendable {
         try await Peer("liar.py", ["--rtu", device, "--mode", mode] + arguments)
     }
 
+    /// The peer that knows a vector's bytes and nothing else.
+    static func replay(_ arguments: [String]) async throws -> Peer {
+        try await Peer("replay.py", arguments)
+    }
+
     /// What it has printed so far.
     private var printed: [Event] {
         process.standardOutput.split(separator: "\n").dropFirst().compactMap { line in
@@ -148,7 +154,8 @@ final class Peer: Sendable {
             return Event(
                 kind: json["event"]?.stringValue ?? "", at: json["at"]?.doubleValue ?? 0,
                 coil: json["coil"]?.intValue, isOn: json["on"]?.boolValue ?? false,
-                value: json["value"]?.intValue, hex: json["hex"]?.stringValue)
+                value: json["value"]?.intValue, hex: json["hex"]?.stringValue,
+                name: json["name"]?.stringValue)
         }
     }
 

@@ -9,64 +9,6 @@ import Testing
 @testable import ModbusDriver
 
 @Suite struct `Board profiles` {
-    /// What a shipped profile must send and read. A new profile needs a row here.
-    struct Vector: Sendable {
-        let name: String
-        let lockers: Int
-        /// Unit and request for a pulse of 300 ms on the first and on the last locker.
-        let first: String
-        let last: String
-        let doors: ReadRequest
-        let timing: Capabilities.PulseTiming
-    }
-
-    static let vectors = [
-        Vector(
-            name: "generic-coil-8", lockers: 8, first: "01 05 00 00 ff 00",
-            last: "01 05 00 07 ff 00",
-            doors: ReadRequest(function: .discreteInputs, address: 0, count: 8), timing: .host),
-        Vector(
-            name: "generic-coil-16", lockers: 16, first: "01 05 00 00 ff 00",
-            last: "01 05 00 0f ff 00",
-            doors: ReadRequest(function: .discreteInputs, address: 0, count: 16), timing: .host),
-        Vector(
-            name: "waveshare-relay-8", lockers: 8, first: "01 05 02 00 00 03",
-            last: "01 05 02 07 00 03",
-            doors: ReadRequest(function: .discreteInputs, address: 0, count: 8), timing: .board),
-    ]
-
-    @Test func `that ship have a vector each`() throws {
-        let files = try FileManager.default.contentsOfDirectory(
-            atPath: "\(Checkout.root)/Plugins/Modbus/boards")
-        #expect(files.sorted() == Self.vectors.map { "\($0.name).toml" }.sorted())
-    }
-
-    @Test(arguments: vectors)
-    func `that ship mean these bytes`(vector: Vector) async throws {
-        let plan = try await plan(board: vector.name)
-        #expect(plan.wires.count == vector.lockers && plan.doors == vector.doors)
-        #expect(plan.capabilities.pulseTiming == vector.timing && plan.capabilities.doorSensors)
-        #expect(plan.profile.longestPulse <= .seconds(1) && plan.profile.offIsSafe)
-        for (locker, bytes) in [(1, vector.first), (vector.lockers, vector.last)] {
-            let wires = try #require(plan.wires[locker])
-            let order =
-                if let flash = plan.profile.flash {
-                    CoilOrder(
-                        unit: 1, address: wires.flash ?? 0,
-                        value: try #require(flash.value(for: .milliseconds(300))))
-                } else {
-                    CoilOrder(unit: 1, address: wires.coil, value: plan.profile.onValue)
-                }
-            #expect(hex(order.bytes) == bytes)
-        }
-        let text = try String(
-            contentsOfFile: "\(Checkout.root)/Plugins/Modbus/boards/\(vector.name).toml",
-            encoding: .utf8)
-        for word in ["# Maturity:", "# Source", "# Doubts:"] {
-            #expect(text.contains(word), "\(vector.name) says nothing under \(word)")
-        }
-    }
-
     private func plan(
         board: String, boards: [String: String] = [:], lockers: String = ""
     ) async throws -> BoardPlan {
@@ -144,6 +86,24 @@ import Testing
         #expect(
             try await refusal("lockers = 2\n[coils]\npulse = \"host\"\non = 0\n")
                 == "board.coils.on and board.coils.off are both 0")
+        for keys in ["inverted = true", "on = 0\noff = 0xFF00"] {
+            #expect(
+                try await refusal(
+                    "lockers = 2\n[coils]\npulse = \"host\"\noff_is_safe = true\n\(keys)\n")
+                    == "board.coils.off_is_safe is true on an inverted board; off is never sent there unasked"
+            )
+        }
+        let flash = "lockers = 2\n[coils]\npulse = \"board\"\n[flash]\nfirst = 0\n"
+        #expect(
+            try await refusal(flash + "command = 5\nbase = 1\n")
+                == "board.flash.command stands with base or max; want it alone, it has one length")
+        #expect(
+            try await refusal(flash + "base = 0xFFFF\nmax = 1\n")
+                == "board.flash.base and board.flash.max come to 65536; want at most 65535")
+        #expect(
+            try await refusal(
+                "lockers = 2\n[coils]\npulse = \"host\"\n[doors]\nread = \"coils\"\nper_register = 1\n"
+            ) == "board.doors.per_register is 1; want 16, or 1 with registers")
         #expect(
             try await refusal("lockers = 2\n[coils]\npulse = \"host\"\nat_once = 2\n")
                 .contains("board.coils.at_once is 2"))
@@ -167,14 +127,46 @@ import Testing
     }
 
     @Test func `count a pulse in whole units within it`() {
-        let flash = BoardProfile.Flash(first: 0x200, unit: .milliseconds(100), highest: 5)
+        var flash = BoardProfile.Flash(first: 0x200, unit: .milliseconds(100), highest: 5)
         let values: [(Int, UInt16?)] = [
             (10, nil), (99, nil), (100, 1), (199, 1), (200, 2), (300, 3), (499, 4), (5000, 5),
         ]
         for (pulse, value) in values {
-            #expect(flash.value(for: .milliseconds(pulse)) == value)
+            let shot = flash.shot(for: .milliseconds(pulse))
+            #expect(shot?.value == value)
+            #expect(shot?.length == value.map { .milliseconds(100) * Int($0) })
+        }
+        flash.base = 0x0600
+        #expect(flash.shot(for: .milliseconds(250))?.value == 0x0602)
+    }
+
+    @Test func `with a momentary order have one length`() {
+        let flash = BoardProfile.Flash(
+            first: 1, unit: .seconds(1), highest: 0x7FFF, command: 0x0500)
+        #expect(flash.shot(for: .milliseconds(999)) == nil)
+        for pulse in [1000, 2500] {
+            let shot = flash.shot(for: .milliseconds(pulse))
+            #expect(shot?.value == 0x0500 && shot?.length == .seconds(1))
         }
     }
+
+    @Test func `behind registers are read back as they were written or as the profile says`()
+        async throws
+    {
+        func coils(_ keys: String) async throws -> BoardPlan {
+            let board = "lockers = 2\n[coils]\npulse = \"host\"\nwrite = \"register\"\n\(keys)"
+            return try await plan(board: "own", boards: ["own": board])
+        }
+        let plain = try await coils("first = 10\non = 7\noff = 3\n")
+        #expect(
+            plain.coils == ReadRequest(function: .holdingRegisters, address: 10, count: 2))
+        #expect([3, 7, 0].map { plain.mayBeOn(2, in: [3, $0]) } == [false, true, true])
+        #expect(plain.mayBeOn(2, in: [3]) == nil)
+        #expect(hex(plain.order(11, 7).bytes) == "01 06 00 0b 00 07")
+        let told = try await coils("on = 0x0100\noff = 0x0200\nreads_off = 0\n")
+        #expect([0, 1, 0x0200].map { told.mayBeOn(1, in: [$0, 0]) } == [false, true, true])
+    }
+
 }
 
 @Suite struct `Options of any shape` {
@@ -183,7 +175,8 @@ import Testing
         let keys = [
             "coils", "flash", "doors", "pulse", "first", "on", "off", "unit_ms", "max", "read",
             "open", "at_once", "max_pulse_ms", "off_is_safe", "read_back", "unit", "coil",
-            "input",
+            "input", "write", "echo", "inverted", "reads_off", "base", "command", "per_register",
+            "timing", "response_ms", "gap_ms", "network",
         ]
         func value(_ depth: Int) -> JSON {
             switch Int.random(in: 0..<9, using: &random) {

@@ -10,8 +10,9 @@ import Testing
         (CoilOrder(unit: 1, address: 7, value: 0), "01 05 00 07 00 00"),
         (CoilOrder(unit: 247, address: 0x0203, value: 2), "f7 05 02 03 00 02"),
         (CoilOrder(unit: 5, address: 0xFFFF, value: 0x7FFF), "05 05 ff ff 7f ff"),
+        (CoilOrder(unit: 9, function: .register, address: 3, value: 0x0500), "09 06 00 03 05 00"),
     ])
-    func `have the bytes of function 5`(order: CoilOrder, bytes: String) {
+    func `have the bytes of their function`(order: CoilOrder, bytes: String) {
         #expect(hex(order.bytes) == bytes)
     }
 
@@ -47,6 +48,23 @@ import Testing
                 continue
             }
         }
+    }
+
+    @Test func `to boards that repeat all but the value are confirmed by the rest`() {
+        for byte in 6..<10 {
+            for bit in 0..<8 {
+                var frame = Self.tcpEcho
+                frame[byte] ^= 1 << UInt8(bit)
+                #expect(Self.order.verdict(on: frame, .tcp, .address) != .echoed, "\(hex(frame))")
+            }
+        }
+        var other = Self.tcpEcho
+        other[10] = 0
+        #expect(Self.order.verdict(on: other, .tcp, .address) == .echoed)
+        #expect(Self.order.verdict(on: other, .tcp, .exact) != .echoed)
+        other.removeLast()
+        other[5] = 5
+        #expect(Self.order.verdict(on: other, .tcp, .address) != .echoed)
     }
 
     @Test func `survive whatever comes back`() {

@@ -53,17 +53,32 @@ package struct BoardPlan: Sendable, Equatable {
         return request
     }
 
-    /// None where the board ends its pulses itself, where nobody knows how an energised coil reads, or where the board's
-    /// function 1 tells of other things: on some boards it shows the doors.
+    /// None where the board ends its pulses itself, where nobody knows how a released coil reads, or where the board tells of
+    /// other things when it is asked for its coils: on some boards that shows the doors.
     private static func coils(_ profile: BoardProfile, _ wires: [Int: Wires]) -> ReadRequest? {
+        let function = profile.write.readBack
         let coils = wires.values.map { Int($0.coil) }
         let showsDoors =
-            profile.doors?.function == .coils
-            && !Set(coils).isDisjoint(with: wires.values.compactMap(\.door))
-        guard profile.flash == nil, profile.readBack, profile.onLevel != nil, !showsDoors else {
+            profile.doors?.function == function
+            && !Set(coils).isDisjoint(
+                with: wires.values.compactMap { $0.door.map { $0 / function.pointsPerAddress } })
+        guard profile.flash == nil, profile.readBack, profile.readsOff != nil, !showsDoors else {
             return nil
         }
-        return ReadRequest(.coils, covering: coils)
+        return ReadRequest(function, covering: coils.map { $0 * function.pointsPerAddress })
+    }
+
+    /// Whether a coil may be on, by an answer to ``coils``; nil where that does not tell.
+    func mayBeOn(_ locker: Int, in values: [UInt16]) -> Bool? {
+        guard let wires = wires[locker], let off = profile.readsOff,
+            let value = coils?.value(at: Int(wires.coil), in: values)
+        else { return nil }
+        return value != off
+    }
+
+    /// An order to this board.
+    func order(_ address: UInt16, _ value: UInt16) -> CoilOrder {
+        CoilOrder(unit: unit, function: profile.write, address: address, value: value)
     }
 
     /// What this controller can do and prove.
@@ -120,6 +135,8 @@ extension BoardPlan.Wires {
             door = nil
             return
         }
-        door = try locker.options.optionalInteger("input") ?? doors.first + locker.number - 1
+        door =
+            try locker.options.optionalInteger("input") ?? doors.first + (locker.number - 1)
+            * doors.step
     }
 }

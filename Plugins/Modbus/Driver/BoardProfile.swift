@@ -6,16 +6,31 @@ package struct BoardProfile: Sendable, Equatable {
     package struct Flash: Sendable, Equatable {
         /// The address for the first coil.
         package let first: Int
-        /// What one unit of the value stands for.
+        /// What one unit of the value stands for; with `command` the one length that there is.
         package let unit: Duration
-        /// The highest value the board takes.
+        /// The highest number of units that the board takes.
         package let highest: Int
+        /// The value of no units: what a board with several commands at one address tells this one by.
+        package var base: UInt16 = 0
+        /// The value of a momentary command, whose length is not up to us; nil where the value says it.
+        package var command: UInt16?
 
-        /// The value for a pulse: whole units within it, because a coil is on for at most its pulse; nil where it is
-        /// shorter than one.
-        package func value(for pulse: Duration) -> UInt16? {
-            pulse < unit ? nil : UInt16(clamping: min(Int(pulse / unit), highest))
+        /// The order's value and the length of the pulse that follows from it: whole units within the pulse asked for, because a
+        /// coil is on for at most its pulse; nil where that is shorter than one.
+        package func shot(for pulse: Duration) -> (value: UInt16, length: Duration)? {
+            guard pulse >= unit else { return nil }
+            if let command { return (command, unit) }
+            let units = min(Int(pulse / unit), highest)
+            return (UInt16(clamping: Int(base) + units), unit * units)
         }
+    }
+
+    /// What the board needs beyond what its line does.
+    package struct Timing: Sendable, Equatable {
+        /// How long it may take to answer, where the link's figure is shorter.
+        package var response: Duration = .zero
+        /// The silence it needs after an exchange, where the line's is shorter.
+        package var gap: Duration = .zero
     }
 
     /// Where the door sensors are.
@@ -23,6 +38,8 @@ package struct BoardProfile: Sendable, Equatable {
         package let function: ReadFunction
         /// The point of the first locker's sensor.
         package let first: Int
+        /// From one sensor's point to the next one's.
+        package let step: Int
         /// The level of a sensor whose door is open.
         package let openLevel: Bool
     }
@@ -32,24 +49,25 @@ package struct BoardProfile: Sendable, Equatable {
     package let onValue: UInt16
     package let offValue: UInt16
 
-    /// How a coil that is on reads back; nil where the orders are not the usual ones and nobody knows.
-    var onLevel: Bool? {
-        switch (onValue, offValue) {
-        case (0xFF00, 0): true
-        case (0, 0xFF00): false
-        default: nil
-        }
-    }
+    package let write: WriteFunction
+    package let echo: Echo
+    package let timing: Timing
 
+    /// How a coil that is off reads back, as a bit or a register; nil where the orders are not the usual ones and nobody knows.
+    let readsOff: UInt16?
     /// Whether off may be sent again when it was not confirmed.
     package let offIsSafe: Bool
-    /// Whether function 1 tells which coils are on.
+    /// Whether the order that releases a relay elsewhere energises here: nothing is ever released unasked.
+    package let isInverted: Bool
+    /// Whether the board tells which coils are on.
     let readBack: Bool
     /// The longest pulse this board's locks stand.
     package let longestPulse: Duration
     /// How many locks may be energised at once.
     package let atOnce: Int
     package let polarityKnown: Bool
+    /// Whether the board has an Ethernet port of its own and no serial line.
+    package let isOnNetwork: Bool
     /// Nil where the host ends the pulse.
     package let flash: Flash?
     /// Nil where the board has no sensors.
@@ -60,12 +78,18 @@ package struct BoardProfile: Sendable, Equatable {
         firstCoil = try coils.optionalInteger("first", in: Limits.address) ?? 0
         onValue = UInt16(try coils.optionalInteger("on", in: Limits.address) ?? 0xFF00)
         offValue = UInt16(try coils.optionalInteger("off", in: Limits.address) ?? 0)
+        write = try coils.named("write", \.word) ?? .coil
+        echo = try coils.named("echo", \.rawValue) ?? .exact
+        isInverted = try coils.optionalBoolean("inverted") ?? false || onValue == 0
+        readsOff = Self.readsOff(
+            try coils.optionalInteger("reads_off", in: Limits.address), write, onValue, offValue)
         offIsSafe = try coils.optionalBoolean("off_is_safe") ?? false
         readBack = try coils.optionalBoolean("read_back") ?? true
         longestPulse = .milliseconds(
             try coils.optionalInteger("max_pulse_ms", in: Limits.pulse) ?? 1000)
         atOnce = try coils.optionalInteger("at_once", in: 1...64) ?? 1
         polarityKnown = try coils.optionalBoolean("polarity_known") ?? true
+        isOnNetwork = try options.optionalBoolean("network") ?? false
         switch try coils.string("pulse") {
         case "host": flash = nil
         case "board": flash = try Flash(options.table("flash"))
@@ -74,13 +98,33 @@ package struct BoardProfile: Sendable, Equatable {
                 .invalidRequest, "board.coils.pulse is \"\(other)\"; want host or board")
         }
         doors = try Doors(options.table("doors"))
+        timing = try Timing(options.table("timing"))
         try check()
+    }
+
+    /// A register is taken to read as it was written; a coil that was written reads 1 after 0xFF00.
+    private static func readsOff(
+        _ said: Int?, _ write: WriteFunction, _ on: UInt16, _ off: UInt16
+    ) -> UInt16? {
+        if let said { return UInt16(clamping: said) }
+        guard write == .coil else { return off }
+        switch (on, off) {
+        case (0xFF00, 0): return 0
+        case (0, 0xFF00): return 1
+        default: return nil
+        }
     }
 
     private func check() throws(LockerError) {
         if flash == nil, onValue == offValue {
             throw LockerError(
                 .invalidRequest, "board.coils.on and board.coils.off are both \(onValue)")
+        }
+        if isInverted, offIsSafe {
+            throw LockerError(
+                .invalidRequest,
+                "board.coils.off_is_safe is true on an inverted board; off is never sent there unasked"
+            )
         }
         if flash == nil, atOnce > 1 {
             throw LockerError(
@@ -98,7 +142,22 @@ extension BoardProfile.Flash {
     fileprivate init(_ options: Options) throws(LockerError) {
         first = try options.integer("first", in: Limits.address)
         unit = .milliseconds(try options.optionalInteger("unit_ms", in: 1...5000) ?? 100)
-        highest = try options.optionalInteger("max", in: 1...0xFFFF) ?? 0x7FFF
+        base = UInt16(try options.optionalInteger("base", in: Limits.address) ?? 0)
+        command = try options.optionalInteger("command", in: Limits.address).map { UInt16($0) }
+        let room = 0xFFFF - Int(base)
+        let highest = try options.optionalInteger("max", in: 1...0xFFFF)
+        self.highest = highest ?? min(0x7FFF, room)
+        guard command == nil || (base == 0 && highest == nil) else {
+            throw LockerError(
+                .invalidRequest,
+                "board.flash.command stands with base or max; want it alone, it has one length")
+        }
+        guard self.highest > 0, self.highest <= room else {
+            throw LockerError(
+                .invalidRequest,
+                "board.flash.base and board.flash.max come to \(Int(base) + self.highest); want at most 65535"
+            )
+        }
     }
 }
 
@@ -114,6 +173,36 @@ extension BoardProfile.Doors {
         self.function = function
         let address = try options.optionalInteger("first", in: Limits.address) ?? 0
         first = address * function.pointsPerAddress
+        let perRegister = try options.optionalInteger("per_register", in: 1...16) ?? 16
+        guard perRegister == 16 || (perRegister == 1 && function.isOfRegisters) else {
+            throw LockerError(
+                .invalidRequest,
+                "board.doors.per_register is \(perRegister); want 16, or 1 with registers")
+        }
+        step = perRegister == 1 ? function.pointsPerAddress : 1
         openLevel = try options.optionalInteger("open", in: 0...1) ?? 1 == 1
+    }
+}
+
+extension BoardProfile.Timing {
+    fileprivate init(_ options: Options) throws(LockerError) {
+        response = .milliseconds(
+            try options.optionalInteger("response_ms", in: Limits.response) ?? 0)
+        gap = .milliseconds(try options.optionalInteger("gap_ms", in: Limits.gap) ?? 0)
+    }
+}
+
+extension Options {
+    /// One of a closed list by its word in files; nil where it is absent.
+    fileprivate func named<Choice: CaseIterable>(
+        _ key: String, _ word: KeyPath<Choice, String>
+    ) throws(LockerError) -> Choice? {
+        guard let text = try optionalString(key) else { return nil }
+        guard let choice = Choice.allCases.first(where: { $0[keyPath: word] == text }) else {
+            let known = Choice.allCases.map { $0[keyPath: word] }.joined(separator: ", ")
+            throw LockerError(
+                .invalidRequest, "board.coils.\(key) is \"\(text)\"; want one of \(known)")
+        }
+        return choice
     }
 }

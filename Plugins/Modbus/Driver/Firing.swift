@@ -65,7 +65,7 @@ extension ModbusController {
                 return nil
             }
             let values = try await link.read(
-                doors, unit: plan.unit, isUrgent: true, until: deadline)
+                doors, of: plan, isUrgent: true, until: deadline)
             noteDoorsAnswered()
             return plan.door(of: locker, in: values)
         } catch .exception(let code) {
@@ -85,7 +85,7 @@ extension ModbusController {
         guard let doors = plan.doors, plan.wires[shot.locker]?.door != nil else { return nil }
         do throws(Fault) {
             let values = try await link.read(
-                doors, unit: plan.unit, isUrgent: true, until: deadline)
+                doors, of: plan, isUrgent: true, until: deadline)
             return plan.door(of: shot.locker, in: values)
         } catch {
             return nil
@@ -101,10 +101,6 @@ extension ModbusController {
         }
         return Fired(evidence: .none, after: after, pulse: pulse)
     }
-
-    private func order(_ address: UInt16, _ value: UInt16) -> CoilOrder {
-        CoilOrder(unit: plan.unit, address: address, value: value)
-    }
 }
 
 // MARK: The board ends the pulse
@@ -113,17 +109,18 @@ extension ModbusController {
     private func fireByBoard(
         _ shot: Shot, _ flash: BoardProfile.Flash
     ) async throws(LockerError) -> Fired {
-        guard let value = flash.value(for: shot.pulse) else {
+        guard let (value, pulse) = flash.shot(for: shot.pulse) else {
+            let what = flash.command == nil ? "that \(name) counts in" : "of every pulse of \(name)"
             throw LockerError(
                 .invalidRequest,
-                "the pulse of \(shot.pulse.wholeMilliseconds) ms is shorter than the \(flash.unit.wholeMilliseconds) ms that \(name) counts in"
+                "the pulse of \(shot.pulse.wholeMilliseconds) ms is shorter than the \(flash.unit.wholeMilliseconds) ms \(what)"
             )
         }
-        let pulse = flash.unit * Int(value)
         let address = plan.wires[shot.locker]?.flash ?? 0
         do throws(Fault) {
             try await link.send(
-                order(address, value), before: shot.latest, until: shot.limit(Limits.order))
+                plan.order(address, value), to: plan, before: shot.latest,
+                until: shot.limit(Limits.order))
         } catch {
             let after =
                 error.mayHaveActed ? await lookAfter(shot, until: shot.limit(Limits.open)) : nil
@@ -148,8 +145,8 @@ extension ModbusController {
         var isWhole = true
         do throws(Fault) {
             onAt = try await link.send(
-                order(coil, plan.profile.onValue), answerWithin: shot.pulse, before: shot.latest,
-                until: shot.limit(Limits.order))
+                plan.order(coil, plan.profile.onValue), to: plan, answerWithin: shot.pulse,
+                before: shot.latest, until: shot.limit(Limits.order))
             // Counted from the order, not from its answer: off takes the same way.
             isWhole = await ticket.sleep(until: onAt + shot.pulse, on: context.clock)
         } catch {
@@ -203,7 +200,7 @@ extension ModbusController {
         guard let coil = plan.wires[locker]?.coil else { return nil }
         do throws(Fault) {
             try await link.send(
-                order(coil, plan.profile.offValue), isRelease: true, until: deadline)
+                plan.order(coil, plan.profile.offValue), to: plan, isRelease: true, until: deadline)
         } catch {
             if error.mayHaveActed { doubts[locker] = error }
             return error

@@ -50,15 +50,14 @@ extension ModbusController {
     /// Nothing is swept: only coils that read on are switched off, and only where the profile says that off is safe; elsewhere
     /// they are an alarm. Returns those to switch off that were not known yet.
     private func lookAtCoils(until deadline: ContinuousClock.Instant) async -> Set<Int> {
-        guard survey != .impossible, let request = plan.coils, let onLevel = plan.profile.onLevel
-        else {
+        guard survey != .impossible, let request = plan.coils else {
             survey = .impossible
             return []
         }
         let values: [UInt16]
         do throws(Fault) {
             values = try await link.read(
-                request, unit: plan.unit, isUrgent: false, until: deadline)
+                request, of: plan, isUrgent: false, until: deadline)
         } catch {
             noteUnanswered(error)
             return []
@@ -66,9 +65,9 @@ extension ModbusController {
         let isFirst = survey == .due
         survey = .done
         var found: Set<Int> = []
-        for (locker, wires) in plan.wires {
-            guard let level = request.level(of: Int(wires.coil), in: values) else { continue }
-            if level != onLevel {
+        for locker in plan.wires.keys {
+            guard let mayBeOn = plan.mayBeOn(locker, in: values) else { continue }
+            if !mayBeOn {
                 energised.remove(locker)
                 doubts[locker] = nil
                 if foundOn.remove(locker) != nil { noteOff(locker) }
@@ -112,7 +111,7 @@ extension ModbusController {
         guard unansweredSurveys >= Limits.unansweredSurveys else { return }
         survey = .impossible
         context.warning(
-            "\(name) reads its doors and not its coils (function 1): one that was on at the start cannot be found"
+            "\(name) reads its doors and not its coils (function \(plan.profile.write.readBack.rawValue)): one that was on at the start cannot be found"
         )
     }
 }

@@ -6,6 +6,8 @@ enum Limits {
     static let response = 20...1000
     /// Milliseconds between an answer and the next request.
     static let spacing = 0...500
+    /// Milliseconds of silence that a board may need after an exchange. Off has to wait for it, too.
+    static let gap = 0...50
     /// Milliseconds to reach a TCP endpoint.
     static let connect = 50...1000
 

@@ -121,7 +121,7 @@ extension ModbusController {
         }
         do throws(Fault) {
             let values = try await link.read(
-                plan.doors ?? probe, unit: plan.unit, isUrgent: false, until: deadline)
+                plan.doors ?? probe, of: plan, isUrgent: false, until: deadline)
             noteDoorsAnswered()
             return .success(plan.doors(in: values, takenAt: context.clock.now))
         } catch {
@@ -131,12 +131,8 @@ extension ModbusController {
 
     /// What is read of a board without sensors, only to see that it is there: the first coil.
     private var probe: ReadRequest {
-        ReadRequest(covering: plan.wires.values.map(\.coil).min() ?? 0)
-    }
-}
-
-extension ReadRequest {
-    fileprivate init(covering coil: UInt16) {
-        self.init(function: .coils, address: Int(coil), count: 1)
+        ReadRequest(
+            function: plan.profile.write.readBack,
+            address: Int(plan.wires.values.map(\.coil).min() ?? 0), count: 1)
     }
 }

@@ -15,7 +15,13 @@ package enum ModbusDriver: LockDriver {
             try BoardPlan(description)
         }
         try refuseSharedUnits(plans)
-        let connection = try ModbusLink(try LinkSettings(link.options), context: context)
+        let settings = try LinkSettings(link.options)
+        if case .rtu = settings.transport, let plan = plans.first(where: \.profile.isOnNetwork) {
+            throw LockerError(
+                .invalidRequest,
+                "the board of \(plan.id) has no serial line; want transport = \"tcp\"")
+        }
+        let connection = try ModbusLink(settings, context: context)
         return Dictionary(
             uniqueKeysWithValues: plans.map { plan in
                 (plan.id, ModbusController(plan, link: connection, context: context))

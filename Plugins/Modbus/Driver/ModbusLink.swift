@@ -15,8 +15,8 @@ actor ModbusLink {
     /// Whether anything was ever answered on the present connection.
     private var hasAnswered = false
     private var reconnection = Reconnection()
-    /// When the last exchange ended.
-    private var lastTraffic: ContinuousClock.Instant?
+    /// Until then the line is left silent after the last exchange.
+    private var quietUntil: ContinuousClock.Instant?
     /// Until then an answer that was given up may still come, on a serial line.
     private var lateUntil: ContinuousClock.Instant?
     /// What was last said in the log about the connection, so that it is said once.
@@ -141,23 +141,25 @@ actor ModbusLink {
 
     /// Reads levels. A connection that turns out to be dead is replaced once and the question repeated, which is harmless.
     func read(
-        _ request: ReadRequest, unit: UInt8, isUrgent: Bool, until deadline: ContinuousClock.Instant
+        _ request: ReadRequest, of board: BoardPlan, isUrgent: Bool,
+        until deadline: ContinuousClock.Instant
     ) async throws(Fault) -> [UInt16] {
+        let unit = board.unit
         let isReused = isOpen && hasAnswered
         do throws(Fault) {
-            return try await exchange(isUrgent: isUrgent, until: deadline) {
+            return try await exchange(with: board, isUrgent: isUrgent, until: deadline) {
                 port, limit throws(ModbusPort.Failure) in
                 try port.read(request, unit: unit, within: limit)
             }
         } catch .lost where isReused, .notSent where isReused {
-            return try await exchange(isUrgent: true, until: deadline) {
+            return try await exchange(with: board, isUrgent: true, until: deadline) {
                 port, limit throws(ModbusPort.Failure) in
                 try port.read(request, unit: unit, within: limit)
             }
         }
     }
 
-    /// Sends an order, once, waits until the board has repeated it word for word, and returns when the order left.
+    /// Sends an order, once, waits until the board has repeated it, and returns when the order left.
     ///
     /// - Parameters:
     ///   - isRelease: a coil is on and has no time for the pause between requests that people configured.
@@ -165,51 +167,53 @@ actor ModbusLink {
     ///   - latest: for an order that must not leave at this moment or later.
     @discardableResult
     func send(
-        _ order: CoilOrder, isRelease: Bool = false, answerWithin longest: Duration? = nil,
-        before latest: ContinuousClock.Instant? = nil, until deadline: ContinuousClock.Instant
+        _ order: CoilOrder, to board: BoardPlan, isRelease: Bool = false,
+        answerWithin longest: Duration? = nil, before latest: ContinuousClock.Instant? = nil,
+        until deadline: ContinuousClock.Instant
     ) async throws(Fault) -> ContinuousClock.Instant {
         let framing = port.framing
         let clock = context.clock
         let (frame, sentAt) = try await exchange(
-            isUrgent: true, isRelease: isRelease, answerWithin: longest, before: latest,
-            until: deadline
+            with: board, isUrgent: true, isRelease: isRelease, answerWithin: longest,
+            before: latest, until: deadline
         ) { port, limit throws(ModbusPort.Failure) in
             let sentAt = clock.now
             return (try port.exchange(order, within: limit), sentAt)
         }
-        switch order.verdict(on: frame, framing) {
+        switch order.verdict(on: frame, framing, board.profile.echo) {
         case .echoed: return sentAt
         case .exception(let code): throw .exception(code)
         case .unusable(let what):
-            distrust()
+            distrust(board)
             throw .garbled(what)
         }
     }
 
     private func exchange<Answer>(
-        isUrgent: Bool, isRelease: Bool = false, answerWithin longest: Duration? = nil,
-        before latest: ContinuousClock.Instant? = nil, until deadline: ContinuousClock.Instant,
+        with board: BoardPlan, isUrgent: Bool, isRelease: Bool = false,
+        answerWithin longest: Duration? = nil, before latest: ContinuousClock.Instant? = nil,
+        until deadline: ContinuousClock.Instant,
         _ body: (borrowing ModbusPort, Duration) throws(ModbusPort.Failure) -> Answer
     ) async throws(Fault) -> Answer {
         try connect(isUrgent: isUrgent, until: deadline)
-        if let quietUntil = quietUntil(isRelease: isRelease), context.clock.now < quietUntil {
+        if let quietUntil = silence(isRelease: isRelease), context.clock.now < quietUntil {
             try? await context.clock.sleep(until: quietUntil, tolerance: .zero)
             // The connection may have ended meanwhile.
             try connect(isUrgent: isUrgent, until: deadline)
         }
-        let response = min(settings.response, longest ?? settings.response)
+        let response = min(response(of: board), longest ?? response(of: board))
         let now = context.clock.now
         if let latest, now >= latest { throw .expired }
         let limit = min(response, now.duration(to: deadline))
         guard limit > .zero else { throw .notSent("no time was left for it") }
-        defer { lastTraffic = context.clock.now }
+        defer { quietUntil = context.clock.now + max(settings.frameGap, board.profile.timing.gap) }
         do throws(ModbusPort.Failure) {
             let answer = try body(port, limit)
             noteAnswer()
             return answer
         } catch {
             let fault = error.fault(within: limit)
-            settle(after: fault, error)
+            settle(after: fault, error, board)
             throw fault
         }
     }
@@ -218,10 +222,14 @@ actor ModbusLink {
     ///
     /// A coil that is on has no time for more than the silence between two frames. It needs no more either: an answer that
     /// belongs to another request does not repeat off, and one to an earlier off is as good.
-    private func quietUntil(isRelease: Bool) -> ContinuousClock.Instant? {
-        guard let lastTraffic else { return nil }
-        let gap = lastTraffic + settings.frameGap
+    private func silence(isRelease: Bool) -> ContinuousClock.Instant? {
+        guard let gap = quietUntil else { return nil }
         return isRelease ? gap : max(gap + settings.spacing, lateUntil ?? gap)
+    }
+
+    /// How long that board may take to answer.
+    private func response(of board: BoardPlan) -> Duration {
+        max(settings.response, board.profile.timing.response)
     }
 
     // MARK: After an exchange
@@ -234,10 +242,12 @@ actor ModbusLink {
         context.info("\(settings.endpoint) answers again")
     }
 
-    private func settle(after fault: Fault, _ failure: ModbusPort.Failure) {
+    private func settle(
+        after fault: Fault, _ failure: ModbusPort.Failure, _ board: BoardPlan
+    ) {
         switch fault {
         case .exception: noteAnswer()
-        case .silent, .garbled: distrust()
+        case .silent, .garbled: distrust(board)
         case .down, .expired, .notSent, .halfSent, .lost:
             // What has worked may be tried again at once; what never has, with growing pauses.
             let hasWorked = hasAnswered
@@ -252,12 +262,12 @@ actor ModbusLink {
     ///
     /// On a serial line nothing tells answers apart but time: it is left alone once more as long as an answer may take, and
     /// what has come is thrown away before the next request.
-    private func distrust() {
+    private func distrust(_ board: BoardPlan) {
         switch port.framing {
         case .tcp: disconnect()
         case .rtu:
             port.flush()
-            lateUntil = context.clock.now + settings.response
+            lateUntil = context.clock.now + response(of: board)
         }
     }
 

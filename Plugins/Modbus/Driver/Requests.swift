@@ -60,18 +60,46 @@ package struct ReadRequest: Sendable, Equatable {
         guard values.indices.contains(index) else { return nil }
         return values[index] >> UInt16(point % function.pointsPerAddress) & 1 == 1
     }
+
+    /// What was read at an address: a register, or a bit as 0 or 1.
+    package func value(at address: Int, in values: [UInt16]) -> UInt16? {
+        let index = address - self.address
+        return values.indices.contains(index) ? values[index] : nil
+    }
 }
 
-/// An order to one coil: function 5.
-package struct CoilOrder: Sendable, Equatable {
-    static let function: UInt8 = 5
+/// A function that writes one value.
+package enum WriteFunction: UInt8, Sendable, CaseIterable {
+    case coil = 5
+    case register = 6
 
+    /// The name in board profiles.
+    var word: String { self == .coil ? "coil" : "register" }
+
+    /// The function that tells what was written.
+    var readBack: ReadFunction { self == .coil ? .coils : .holdingRegisters }
+}
+
+/// How a board repeats an order that it has taken.
+package enum Echo: String, Sendable, CaseIterable {
+    /// Word for word, as the specification has it.
+    case exact
+    /// The unit, the function and the address are the order's; the value may be another one.
+    case address
+}
+
+/// An order to one coil: function 5, or function 6 where the board's coils are behind registers.
+package struct CoilOrder: Sendable, Equatable {
     package let unit: UInt8
+    package let function: WriteFunction
     package let address: UInt16
     package let value: UInt16
 
-    package init(unit: UInt8, address: UInt16, value: UInt16) {
+    package init(
+        unit: UInt8, function: WriteFunction = .coil, address: UInt16, value: UInt16
+    ) {
         self.unit = unit
+        self.function = function
         self.address = address
         self.value = value
     }
@@ -79,7 +107,7 @@ package struct CoilOrder: Sendable, Equatable {
     /// Unit and request, without what the transport adds.
     package var bytes: [UInt8] {
         [
-            unit, Self.function, UInt8(address >> 8), UInt8(address & 0xFF), UInt8(value >> 8),
+            unit, function.rawValue, UInt8(address >> 8), UInt8(address & 0xFF), UInt8(value >> 8),
             UInt8(value & 0xFF),
         ]
     }
@@ -87,7 +115,7 @@ package struct CoilOrder: Sendable, Equatable {
 
 /// What a board answered to an order.
 package enum Verdict: Sendable, Equatable {
-    /// The board repeated the order word for word.
+    /// The board repeated the order as its profile says.
     case echoed
     /// The board refused it with this exception code.
     case exception(UInt8)
@@ -122,13 +150,18 @@ package enum Framing: Sendable {
 }
 
 extension CoilOrder {
-    /// Compares a whole reply frame with the order: unit, address and value.
-    package func verdict(on frame: [UInt8], _ framing: Framing) -> Verdict {
+    /// Compares a whole reply frame with the order: unit, function, address and, unless `echo` says otherwise, value.
+    package func verdict(
+        on frame: [UInt8], _ framing: Framing, _ echo: Echo = .exact
+    ) -> Verdict {
         guard let content = framing.content(of: frame) else {
             return .unusable("a frame that does not belong to it (\(hex(frame)))")
         }
         if content == bytes { return .echoed }
-        if content.count == 3, content[0] == unit, content[1] == Self.function | 0x80 {
+        if echo == .address, content.count == bytes.count, content[..<4] == bytes[..<4] {
+            return .echoed
+        }
+        if content.count == 3, content[0] == unit, content[1] == function.rawValue | 0x80 {
             return .exception(content[2])
         }
         return .unusable("\(hex(content)) instead of \(hex(bytes))")

@@ -2,7 +2,8 @@
 """A locker board on pymodbus, over TCP or a serial line: coils that fire locks, discrete inputs that are doors.
 
 Firing coil N opens door N (discrete input N becomes 1); after --close-after seconds it closes by itself. An order to
---flash-base + N is a pulse that the board ends: its value counts tenths of a second.
+--flash-base + N is a pulse that the board ends: its value counts tenths of a second. With --registers coil N is behind holding
+register N: 1 is on, 0 is off.
 
 Prints `listening WHERE` when it serves, then one JSON line for each coil order and each coil that falls by itself:
 
@@ -31,6 +32,7 @@ from pymodbus.pdu.bit_message import (
     ReadDiscreteInputsRequest,
     ReadDiscreteInputsResponse,
 )
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadHoldingRegistersResponse
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
@@ -42,6 +44,12 @@ ILLEGAL_VALUE = 3
 
 def say(**what):
     print(json.dumps(what, separators=(",", ":")), flush=True)
+
+
+def value_of(is_on, options):
+    """What reads or writes a coil."""
+    on, off = (1, 0) if options.registers else (ON, OFF)
+    return on if is_on else off
 
 
 class Board:
@@ -73,13 +81,14 @@ class Board:
         """Carries out an order; returns an exception code, or None."""
         base = self.options.flash_base
         lockers = len(self.coils)
-        if 0 <= address < lockers and value in (ON, OFF):
+        on = value_of(True, self.options)
+        if 0 <= address < lockers and value in (on, OFF):
             coil, is_flash = address, False
         elif base <= address < base + lockers:
             coil, is_flash = address - base, True
         else:
             return ILLEGAL_ADDRESS if not 0 <= address < lockers else ILLEGAL_VALUE
-        is_on = value > 0 if is_flash else value == ON
+        is_on = value > 0 if is_flash else value == on
         say(event="write", at=time.monotonic(), unit=self.unit, coil=coil, value=value,
             on=is_on, flash=is_flash)
         if coil in self.options.exceptions and is_on:
@@ -110,7 +119,7 @@ class Board:
         say(event="fell", at=time.monotonic(), unit=self.unit, coil=coil)
 
 
-def requests(boards):
+def requests(boards, registers):
     """The request classes that serve `boards` in place of pymodbus's own data store."""
 
     def board(pdu):
@@ -154,11 +163,26 @@ def requests(boards):
             refusal = board(self).write(self.address, self.value)
             if refusal:
                 return ExceptionResponse(self.function_code, refusal)
-            reply = WriteCoil(
+            reply = type(self)(
                 dev_id=self.dev_id, transaction_id=self.transaction_id, address=self.address)
             reply.value = self.value
             return reply
 
+    class WriteRegister(WriteCoil):
+        function_code = 6
+
+    class ReadRegisters(ReadHoldingRegistersRequest):
+        async def datastore_update(self, context, device_id):
+            found = board(self)
+            chosen = found.coils[self.address:self.address + self.count]
+            if self.count == 0 or len(chosen) != self.count:
+                return ExceptionResponse(self.function_code, ILLEGAL_ADDRESS)
+            return ReadHoldingRegistersResponse(
+                dev_id=self.dev_id, transaction_id=self.transaction_id,
+                registers=[value_of(is_on, found.options) for is_on in chosen])
+
+    if registers:
+        return [ReadRegisters, ReadDoors, WriteRegister]
     return [ReadCoils, ReadDoors, WriteCoil]
 
 
@@ -173,6 +197,8 @@ def parse(words):
     parser.add_argument("--lockers", type=int, default=8)
     parser.add_argument("--close-after", type=float, default=2.0, help="seconds; 0 is never")
     parser.add_argument("--flash-base", type=lambda word: int(word, 0), default=0x0200)
+    parser.add_argument("--registers", action="store_true",
+                        help="coils behind holding registers, functions 3 and 6")
     faults = parser.add_argument_group("faults (coils count from 0)")
     faults.add_argument("--silent-after", type=int, metavar="N",
                         help="answer N requests of each unit, then none")
@@ -215,7 +241,7 @@ async def serve(options):
     unused = SimDevice(
         id=options.unit[0], simdata=SimData(address=0, values=0, datatype=DataType.REGISTERS))
     # Units that are not there stay silent, as on a real line.
-    common = {"custom_pdu": requests(boards), "ignore_missing_devices": True}
+    common = {"custom_pdu": requests(boards, options.registers), "ignore_missing_devices": True}
     if options.rtu:
         server = ModbusSerialServer(
             unused, framer=FramerType.RTU, port=options.rtu, baudrate=options.baud, **common)
