@@ -63,13 +63,13 @@ final class ControlConnection: ChannelInboundHandler {
         self.context = context
         let peer = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(
             of: NIOBSDSocket.Handle.self
-        ) { Peer.connected(to: $0) }
-        guard case .success(let peer)? = peer else {
+        ) { handle in Peer.connected(to: handle).map { ($0, handle) } }
+        guard case .success(let (peer, handle))? = peer else {
             server.logger.error("client refused: the kernel does not say who it is")
             return turnAway(
                 ControlFault(code: "INTERNAL", "the kernel does not say who is connected"))
         }
-        switch server.admit(channel, peer) {
+        switch server.admit(channel, peer, handle: handle) {
         case .admitted: break
         case .full(let limit):
             server.logger.warning(
@@ -78,6 +78,12 @@ final class ControlConnection: ChannelInboundHandler {
                 .busy(
                     "\(limit) clients are connected already; close one",
                     details: ["limit": .int(Int64(limit))]))
+        case .noHandles(let limit):
+            server.logger.warning(
+                "client refused: the daemon needs the rest of its \(limit) file handles; raise LimitNOFILE",
+                metadata: ["uid": "\(peer.uid)"])
+            return turnAway(
+                .busy("the daemon has no file handle to spare; close a connection"))
         case .stopping:
             return turnAway(
                 ControlFault(code: "STOPPING", "the daemon is stopping", isRetryable: true))

@@ -1,4 +1,5 @@
 import ControlWire
+import Glibc
 import LockerCore
 import LockerKit
 import Locks
@@ -70,6 +71,8 @@ final class ServerContext: Sendable {
     enum Admission {
         case admitted
         case full(limit: Int)
+        /// The process may have that many handles, and is near it.
+        case noHandles(limit: Int)
         case stopping
     }
 
@@ -77,7 +80,11 @@ final class ServerContext: Sendable {
     /// others hold every place.
     static let ownersReserve = 8
 
-    func admit(_ channel: any Channel, _ peer: Peer) -> Admission {
+    /// - Parameter handle: the connection's.
+    func admit(_ channel: any Channel, _ peer: Peer, handle: Int32) -> Admission {
+        // A new handle has the lowest free number: with this one, all below are taken.
+        let handles = Self.handleLimit()
+        if Int(handle) >= handles - limits.spareHandles { return .noHandles(limit: handles) }
         let isOwner = owners.contains(peer.uid)
         return clients.withLock { clients in
             if clients.isStopping { return .stopping }
@@ -86,6 +93,15 @@ final class ServerContext: Sendable {
             clients.channels[ObjectIdentifier(channel)] = channel
             return .admitted
         }
+    }
+
+    /// How many handles the process may have at the moment.
+    private static func handleLimit() -> Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+            return .max
+        }
+        return Int(clamping: limit.rlim_cur)
     }
 
     func forget(_ channel: any Channel) {

@@ -56,6 +56,9 @@ package enum ControlEventType: String, Sendable, CaseIterable {
 package struct ControlLimits: Sendable {
     /// Longest request line in bytes, its line feed not counted.
     package var lineBytes = 64 * 1024
+    /// File handles that no client gets, because the daemon dies without them: a module that is started takes several, and
+    /// libdispatch ends the process when it cannot open a file in `/proc` to look after its threads.
+    package var spareHandles = 16
     /// Elements of one batch.
     package var batchElements = 64
     /// Bytes of replies that the unfinished batches of a connection may collect; elements past it are answered with `BUSY`.

@@ -1,5 +1,6 @@
 import ControlServer
 import ControlWire
+import Glibc
 import JSONLines
 import LockerCore
 import LockerKit
@@ -39,6 +40,21 @@ import Testing
             let refused = try await served.client()
             #expect(try await refused.json()["error"]?["data"]?["code"] == "BUSY")
             for client in clients { await client.close() }
+        }
+    }
+
+    @Test func `handles that the daemon needs itself go to no client`() async throws {
+        var limit = rlimit()
+        try #require(getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+        var limits = ControlLimits()
+        limits.spareHandles = Int(clamping: limit.rlim_cur)
+        try await ServedSite.with(limits: limits) { served in
+            let refused = try await served.client()
+            let error = try await refused.json()["error"]
+            #expect(error?["data"]?["code"] == "BUSY" && error?["data"]?["retryable"] == true)
+            #expect(error?["message"]?.stringValue?.contains("file handle") == true)
+            #expect(try await refused.rest().isEmpty)
+            #expect(served.server.clientCount == 0)
         }
     }
 
