@@ -20,10 +20,50 @@ struct JournalInbox {
     var isClosing = false
     /// The thread has ended: what comes now fails.
     var isEnded = false
+    /// Entries that gave way, because a disk that does not answer let too many gather.
+    private(set) var dropped = 0
+    private var count = 0
 
-    /// Takes the item; true where the thread has to be woken.
-    mutating func add(_ item: Item, now: Int64, noteDelay: Int64) -> Bool {
+    /// What became of an item.
+    enum Outcome: Equatable {
+        case taken(mustWake: Bool)
+        /// Nothing more is taken that somebody waits for: the disk takes nothing.
+        case refused
+    }
+
+    /// Takes the item unless `limit` entries wait already. What is noted always finds room: events give way first, as in the
+    /// backlog, then the oldest notes.
+    mutating func add(_ item: Item, now: Int64, noteDelay: Int64, limit: Int) -> Outcome {
+        if case .record = item, count >= limit { return .refused }
+        count += item.weight
         items.append(item)
+        // Down to well below it, so that not every note has to look through all of them.
+        if count > limit { makeRoom(limit - limit / 8) }
+        return .taken(mustWake: isToWake(for: item, now: now, noteDelay: noteDelay))
+    }
+
+    private mutating func makeRoom(_ limit: Int) {
+        var excess = count - limit
+        func shrink(_ isChosen: (JournalEntry) -> Bool) {
+            items = items.map { item in
+                guard excess > 0, case .note(let entries, let promptly) = item else { return item }
+                let kept = entries.filter { entry in
+                    guard excess > 0, isChosen(entry) else { return true }
+                    excess -= 1
+                    return false
+                }
+                return .note(kept, promptly: promptly)
+            }
+        }
+        let before = excess
+        shrink(\.isEvent)
+        shrink { _ in true }
+        items.removeAll { if case .note(let entries, _) = $0 { entries.isEmpty } else { false } }
+        dropped += before - excess
+        count -= before - excess
+    }
+
+    private mutating func isToWake(for item: Item, now: Int64, noteDelay: Int64) -> Bool {
         let wasUrgent = isUrgent
         switch item {
         case .record, .note(_, promptly: true):
@@ -37,13 +77,26 @@ struct JournalInbox {
         }
     }
 
-    mutating func takeAll() -> [Item] {
+    /// Everything that waits, and how many entries gave way since the last time.
+    mutating func takeAll() -> (items: [Item], dropped: Int) {
         defer {
             items = []
+            count = 0
+            dropped = 0
             isUrgent = false
             firstNote = nil
         }
-        return items
+        return (items, dropped)
+    }
+}
+
+extension JournalInbox.Item {
+    /// A record of nothing waits, too.
+    fileprivate var weight: Int {
+        switch self {
+        case .record(let entries, _, _): entries.count + 1
+        case .note(let entries, _): entries.count
+        }
     }
 }
 
@@ -71,6 +124,9 @@ struct JournalBacklog {
         }
         entries.removeFirst(excess)
     }
+
+    /// Entries gave way before they came here.
+    mutating func noteDropped(_ count: Int) { dropped += count }
 
     /// Everything was written.
     mutating func clear() { self = JournalBacklog(limit: limit) }

@@ -22,6 +22,8 @@ package struct JournalLimits: Sendable {
     package var slack = 256
     /// Newest operations that the indexes do not know yet.
     package var unfiledOperations: Int64 = 64
+    /// Entries that wait while the disk does not answer: more than an `open-all` of the largest link hands over.
+    package var waiting = 50_000
     /// Noted entries that wait for a disk that cannot be written.
     package var backlog = 10_000
     /// How long a note waits for company, in milliseconds.

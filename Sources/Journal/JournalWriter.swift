@@ -67,16 +67,21 @@ final class JournalWriter: @unchecked Sendable {
     /// False where it came too late.
     @discardableResult
     func add(_ item: JournalInbox.Item) -> Bool {
-        let (isEnded, mustWake) = inbox.withLock { inbox in
-            if inbox.isEnded || inbox.isClosing { return (true, false) }
-            return (false, inbox.add(item, now: now(), noteDelay: setting.limits.noteDelayMs))
+        let outcome = inbox.withLock { inbox -> JournalInbox.Outcome? in
+            if inbox.isEnded || inbox.isClosing { return nil }
+            return inbox.add(
+                item, now: now(), noteDelay: setting.limits.noteDelayMs,
+                limit: setting.limits.waiting)
         }
-        if mustWake { wake.signal() }
-        guard isEnded else { return true }
+        if outcome == .taken(mustWake: true) { wake.signal() }
         if case .record(_, _, let reply) = item {
-            reply(.failure(JournalFailure("the journal is closed")))
+            switch outcome {
+            case .taken: break
+            case .refused: reply(.failure(JournalFailure("the disk does not answer")))
+            case nil: reply(.failure(JournalFailure("the journal is closed")))
+            }
         }
-        return false
+        return outcome != nil
     }
 
     func close(_ closer: CheckedContinuation<Void, Never>) {
@@ -167,7 +172,8 @@ final class JournalWriter: @unchecked Sendable {
         lkd_name_thread("journal")
         store?.reserveLog()
         while true {
-            let (items, isClosing) = waitForWork()
+            let (items, dropped, isClosing) = waitForWork()
+            backlog.noteDropped(dropped)
             if let found = damage.withLock({ $0 }), permanent == nil { fail(found) }
             let isLastChance = isClosing && !backlog.entries.isEmpty
             if !items.isEmpty || isDue(retryAt) || isLastChance { write(items) }
@@ -183,16 +189,17 @@ final class JournalWriter: @unchecked Sendable {
     /// Sleeps until there is something to do, and takes what was handed over if it is its turn.
     ///
     /// For a moment after work it looks by itself, so that those who note something need not wake it.
-    private func waitForWork() -> (items: [JournalInbox.Item], isClosing: Bool) {
+    private func waitForWork() -> (items: [JournalInbox.Item], dropped: Int, isClosing: Bool) {
         while true {
             let instant = now()
             var sleepUntil = Int64.max
             var deadline = min(syncAt ?? .max, retryAt ?? .max, idleAt ?? .max)
-            let taken = inbox.withLock { inbox -> ([JournalInbox.Item], Bool)? in
+            let taken = inbox.withLock { inbox -> ([JournalInbox.Item], Int, Bool)? in
                 let noteDue = inbox.firstNote.map { $0 + setting.limits.noteDelayMs } ?? .max
                 if inbox.isUrgent || inbox.isClosing || noteDue <= instant {
                     inbox.sleepsUntil = 0
-                    return (inbox.takeAll(), inbox.isClosing)
+                    let (items, dropped) = inbox.takeAll()
+                    return (items, dropped, inbox.isClosing)
                 }
                 deadline = min(deadline, noteDue)
                 sleepUntil = deadline
@@ -203,7 +210,7 @@ final class JournalWriter: @unchecked Sendable {
                 return nil
             }
             if let taken { return taken }
-            if deadline <= instant { return ([], false) }
+            if deadline <= instant { return ([], 0, false) }
             if sleepUntil == .max {
                 wake.wait()
             } else {
@@ -348,7 +355,7 @@ final class JournalWriter: @unchecked Sendable {
         let (rest, closers) = inbox.withLock { inbox in
             inbox.isEnded = true
             defer { inbox.closers = [] }
-            return (inbox.takeAll(), inbox.closers)
+            return (inbox.takeAll().items, inbox.closers)
         }
         answer(rest, .failure(JournalFailure("the journal is closed")))
         for closer in closers { closer.resume() }

@@ -30,6 +30,7 @@ enum Code {
 
 @Suite struct FaultyDiskTests {
     private let fixture = JournalFixture()
+    private let refusals = Mutex<[String]>([])
 
     private static var patient: JournalLimits {
         var limits = JournalLimits.quick
@@ -199,6 +200,56 @@ enum Code {
             let again = try fixture.open("\(directory)/state", run: 2)
             #expect(again.legacy.events.map(\.seq) == Array(15...20))
             #expect(again.legacy.lastSeq == 20)
+            await again.close()
+        }
+    }
+
+    @Test func `what gathers while a disk does not answer has a limit`() async throws {
+        try await withTemporaryDirectory { directory in
+            let disk = try Disk()
+            var limits = JournalLimits.quick
+            limits.waiting = 20
+            let journal = try fixture.open("\(directory)/state", limits: limits, vfs: disk.name)
+            faulty_disk_delay_syncs(disk.handle, 1500)
+            let before = faulty_disk_syncs(disk.handle)
+            async let hanging: Void = journal.record(
+                fixture.beginning("op-1", .at(1), seq: 1), synced: true)
+            try await eventually("the disk hangs") { faulty_disk_syncs(disk.handle) > before }
+            let body = EventBody.doorOpened(locker: .at(1))
+            for seq in 2...200 {
+                journal.note(
+                    [.event(Event(seq: UInt64(seq), at: fixture.wall, body: body))],
+                    promptly: true)
+                if seq % 20 == 0 {
+                    journal.note([.audit(AuditNote(.service, fixture.stamp()))], promptly: true)
+                }
+            }
+            for number in 2...40 {
+                journal.submit(
+                    fixture.beginning("op-\(number)", .at(number), seq: 300), synced: true
+                ) { result in
+                    if case .failure(let failure) = result {
+                        self.refusals.withLock { $0.append("\(number) \(failure)") }
+                    }
+                }
+            }
+            // Those that found no room know it at once, and they are not few.
+            let refused = refusals.withLock { $0 }
+            #expect(refused.count > 30)
+            #expect(refused.last == "40 the disk does not answer")
+            faulty_disk_delay_syncs(disk.handle, 0)
+            try await hanging
+            try await journal.record([], synced: true)
+            // Of what was noted the events gave way; the audit is whole: ten notes and the opens that were taken.
+            #expect(try await journal.operation(id: "op-1") != nil)
+            #expect(try await journal.operation(id: "op-40") == nil)
+            let page = try await journal.audit(AuditQuery(limit: 1000))
+            #expect(page.headNumber == 10 + Int64(1 + 39 - refused.count))
+            #expect(try problems(in: page) == [])
+            await journal.close()
+            let again = try fixture.open("\(directory)/state", run: 2)
+            #expect(
+                again.legacy.events.count < 40 && again.legacy.events.contains { $0.seq == 200 })
             await again.close()
         }
     }

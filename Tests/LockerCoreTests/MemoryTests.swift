@@ -252,6 +252,17 @@ import Testing
         #expect(events.lastSeq == 2)
     }
 
+    @Test func tellsTheOldestEventsUnkeptRatherThanHoldingThemWithoutEnd() throws {
+        let events = EventLog(wallClock: { WallTime(milliseconds: 0) }, journal: FakeJournal())
+        let subscription = try events.subscribe(since: nil, limit: 10, wake: {})
+        for _ in 0..<EventLog.capacity { events.append(.deviceState(device: "a", state: "ok")) }
+        #expect(subscription.take(max: 10).events.isEmpty)
+        events.append(.deviceState(device: "b", state: "ok"))
+        #expect(subscription.take(max: 10).events.map(\.seq) == [1])
+        events.noteKept(upTo: 2)
+        #expect(subscription.take(max: 10).events.map(\.seq) == [2])
+    }
+
     @Test func goesOnWithTheNumbersOfEarlierRunsAndSaysWhatIsGone() throws {
         func recorded(_ seq: UInt64) -> Event {
             Event(

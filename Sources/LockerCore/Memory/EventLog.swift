@@ -22,6 +22,14 @@ package final class EventLog: Sendable {
         var nextSeq: UInt64 { (unkept.last?.seq ?? lastSeq) + 1 }
         var oldestSeq: UInt64 { start < told.count ? told[start].seq : lastSeq + 1 }
 
+        /// Puts it in line for being kept. Where a disk that does not answer has let too many gather, the oldest is told all the
+        /// same, as with one that cannot be written; returns whom to wake for it.
+        mutating func enqueue(_ event: Event) -> [EventSubscription] {
+            unkept.append(event)
+            guard unkept.count > EventLog.capacity else { return [] }
+            return tell(unkept.removeFirst())
+        }
+
         mutating func tell(_ event: Event) -> [EventSubscription] {
             lastSeq = event.seq
             told.append(event)
@@ -74,10 +82,9 @@ package final class EventLog: Sendable {
         let woken: [EventSubscription] = state.withLock { state in
             let event = Event(seq: state.nextSeq, at: wallClock(), body: body)
             guard let journal else { return state.tell(event) }
-            state.unkept.append(event)
             // Under the lock, so that the journal gets them by rising numbers; it only puts them into its queue.
             journal.note([.event(event)], promptly: body.isAwaited)
-            return []
+            return state.enqueue(event)
         }
         for subscription in woken { subscription.wake() }
     }
@@ -88,12 +95,13 @@ package final class EventLog: Sendable {
         _ body: EventBody, with entries: [JournalEntry], to journal: any CoreJournal,
         synced: Bool, _ done: @escaping @Sendable (Result<Void, JournalFailure>) -> Void
     ) -> JournalEntry {
-        state.withLock { state in
+        let (event, woken) = state.withLock { state in
             let event = Event(seq: state.nextSeq, at: wallClock(), body: body)
-            state.unkept.append(event)
             journal.submit(entries + [.event(event)], synced: synced, done)
-            return .event(event)
+            return (event, state.enqueue(event))
         }
+        for subscription in woken { subscription.wake() }
+        return .event(event)
     }
 
     /// The journal has these; now they are told.
