@@ -108,7 +108,7 @@ struct LineMangler {
             }
             try await eventually("every client is forgotten") { served.server.clientCount == 0 }
             // Other tests run in this process meanwhile, so this only tells a line that asks for gigabytes.
-            #expect(residentKilobytes() - before < 512 * 1024)
+            #expect(residentKilobytes() - before < 512 * 1024 * Checkout.memoryFactor)
         }
     }
 

@@ -28,6 +28,10 @@ package enum Checkout {
             ? nil : "no \(python); `make deps` makes it"
     }
 
+    /// By how much more memory a process may use than a test would otherwise allow: a sanitizer needs a share of its own.
+    package static let memoryFactor =
+        ProcessInfo.processInfo.environment["LOCKERD_MEMORY_FACTOR"].flatMap { Int($0) } ?? 1
+
     package static let isCI = ProcessInfo.processInfo.environment["CI"] == "true"
 
     /// Lays out module folders as an installation has them, from this build: `DIR/NAME/{module.toml,EXECUTABLE}`.
