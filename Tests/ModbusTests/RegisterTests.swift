@@ -97,18 +97,9 @@ struct `A board that takes its time` {
 
     @Test func `on a serial line it does not have is refused`() async throws {
         let text = Line.text("/dev/none", "waveshare-eth-relay-8", "")
-        let error = try await failure { () async throws(LockerError) -> Bool in
-            do {
-                _ = try await Bench(text)
-                return true
-            } catch let error as LockerError {
-                throw error
-            } catch {
-                Issue.record(error)
-                return false
-            }
-        }
-        #expect(
-            error.message == "the board of board has no serial line; want transport = \"tcp\"")
+        await #expect(
+            throws: LockerError(
+                .invalidRequest, "the board of board has no serial line; want transport = \"tcp\"")
+        ) { _ = try await Bench(text) }
     }
 }
