@@ -58,12 +58,12 @@ struct ServedSite: Sendable {
         let wall = ControllerPlan(
             id: "wall", bank: "east", supplyGroup: "main",
             lockers: (1...lockers).map { lockerPlan($0, base: 100) }, poll: .milliseconds(50),
-            staleAfter: .seconds(30), doorWait: .milliseconds(400))
+            staleAfter: .seconds(30), doorWait: .milliseconds(1000))
         let cellar = ControllerPlan(
             id: "cellar", bank: "west", supplyGroup: "main",
             lockers: (1...4).map { lockerPlan($0, base: max(200, 100 + lockers)) },
             poll: .milliseconds(50),
-            staleAfter: .seconds(30), doorWait: .milliseconds(400))
+            staleAfter: .seconds(30), doorWait: .milliseconds(1000))
         return SitePlan(
             site: "depot-17", control: ControlPlan(socket: socket),
             supplyGroups: ["main": SupplyGroup(atOnce: 8, gap: .zero)],
