@@ -128,7 +128,8 @@ let package = Package(
         .systemLibrary(
             name: "CModbus", path: "Plugins/Modbus/CModbus", pkgConfig: "libmodbus",
             providers: [.apt(["libmodbus-dev"])]),
-        room("ModbusDriver", ["LockerKit", "CModbus"], path: "Plugins/Modbus/Driver"),
+        room("BusKit", ["LockerKit"]),
+        room("ModbusDriver", ["BusKit", "LockerKit", "CModbus"], path: "Plugins/Modbus/Driver"),
         program("modbus-module", ["ModbusDriver", "LockerKit"], path: "Plugins/Modbus/Module"),
         room(
             "HTTPUplink",
@@ -188,7 +189,8 @@ let package = Package(
         tests(
             "ModbusTests",
             [
-                "ModbusDriver", "LockerKit", "LockerKitTesting", "SiteConfig", "SiteModel",
+                "BusKit", "ModbusDriver", "LockerKit", "LockerKitTesting", "SiteConfig",
+                "SiteModel",
                 "JSONLines", "TestSupport", logging,
             ]),
         tests(

@@ -1,3 +1,4 @@
+import BusKit
 import Foundation
 import TestSupport
 import Testing

@@ -1,3 +1,4 @@
+import BusKit
 import Dispatch
 import Glibc
 import JSONLines
@@ -33,12 +34,12 @@ struct `The name of a host` {
     @Test func `is looked up until it is found and then never again`() async throws {
         let peer = try await Peer.board()
         let questions = Mutex(0)
-        let link = try link(peer.port) { _ throws(ModbusPort.Failure) in
+        let link = try link(peer.port) { _ throws(PortFailure) in
             let count = questions.withLock { count in
                 count += 1
                 return count
             }
-            if count == 1 { throw ModbusPort.Failure(step: .resolve, errno: EAI_NONAME) }
+            if count == 1 { throw PortFailure(step: .resolve, errno: EAI_NONAME) }
             return ["127.0.0.1"]
         }
         do throws(Fault) {
@@ -57,12 +58,12 @@ struct `The name of a host` {
     @Test func `stands for several addresses, which are tried in turn`() async throws {
         try await with(.board()) { peer in
             // Nobody listens at the first one.
-            let link = try link(peer.port) { _ throws(ModbusPort.Failure) in
+            let link = try link(peer.port) { _ throws(PortFailure) in
                 ["127.0.0.9", "127.0.0.1"]
             }
             #expect(await canConnect(link))
-            let many = try self.link(peer.port) { _ throws(ModbusPort.Failure) in
-                Array(repeating: "127.0.0.9", count: Limits.addresses) + ["127.0.0.1"]
+            let many = try self.link(peer.port) { _ throws(PortFailure) in
+                Array(repeating: "127.0.0.9", count: BusLimits.addresses) + ["127.0.0.1"]
             }
             #expect(!(await canConnect(many)))
         }
@@ -70,7 +71,7 @@ struct `The name of a host` {
 
     @Test(arguments: ["127.0.0.1", "localhost"])
     func `is found by the system`(host: String) throws {
-        #expect(try ModbusPort.resolve(host).contains("127.0.0.1"))
+        #expect(try NetworkHandle.resolve(host).contains("127.0.0.1"))
     }
 
     @Test func `is not waited for longer than for a connection, and is found when it comes`()
@@ -79,7 +80,7 @@ struct `The name of a host` {
         try await with(.board()) { peer in
             let (questions, silence) = (Mutex(0), Gate())
             let link = try link(peer.port, options: ["connect_ms": 50]) {
-                _ throws(ModbusPort.Failure) in
+                _ throws(PortFailure) in
                 questions.withLock { $0 += 1 }
                 silence.wait()
                 return ["127.0.0.1"]
@@ -99,14 +100,14 @@ struct `The name of a host` {
         try await with(.board()) { peer in
             let (questions, silence) = (Mutex(0), Gate())
             let link = try link(peer.port, options: ["connect_ms": 50]) {
-                _ throws(ModbusPort.Failure) in
+                _ throws(PortFailure) in
                 let count = questions.withLock { count in
                     count += 1
                     return count
                 }
                 guard count == 1 else { return ["127.0.0.1"] }
                 silence.wait()
-                throw ModbusPort.Failure(step: .resolve, errno: EAI_AGAIN)
+                throw PortFailure(step: .resolve, errno: EAI_AGAIN)
             }
             #expect(await refusal(link)?.clause.hasSuffix("still looking up board.test") == true)
             silence.open()
@@ -121,7 +122,7 @@ struct `The name of a host` {
     @Test(arguments: ["127.0.0.1", "::ffff:127.0.0.1"])
     func `needs no name server where it is a number`(host: String) async throws {
         try await with(.board()) { peer in
-            let link = try link(peer.port, host: host) { _ throws(ModbusPort.Failure) in
+            let link = try link(peer.port, host: host) { _ throws(PortFailure) in
                 Issue.record("\(host) was looked up")
                 return []
             }

@@ -1,3 +1,4 @@
+import BusKit
 import Glibc
 import JSONLines
 import LockerKit
@@ -90,7 +91,7 @@ struct `A coil that would not switch off` {
         try await strand(board, peer, clock)
         let deaf = try await Peer.liar("silent", "--function", "1", "--port", String(peer.port))
         // The rest between two attempts to connect is over: nothing but the order of things decides.
-        clock.advance(by: Limits.longestPause)
+        clock.advance(by: BusLimits.longestPause)
         try await with(deaf) { next in
             _ = try await board.doors()
             let frames = try await next.events.compactMap(\.hex)

@@ -1,3 +1,4 @@
+import BusKit
 import Foundation
 import JSONLines
 import LockerKit
@@ -241,7 +242,7 @@ import Testing
         let rtu = try await settings("transport = \"rtu\"\ndevice = \"/dev/ttyUSB0\"")
         #expect(
             rtu.transport
-                == .rtu(
+                == .serial(
                     LinkSettings.Serial(
                         device: "/dev/ttyUSB0", baud: 9600, parity: .none, stopBits: 1,
                         direction: .auto)))

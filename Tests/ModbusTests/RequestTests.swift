@@ -1,3 +1,4 @@
+import BusKit
 import LockerKit
 import TestSupport
 import Testing

@@ -84,7 +84,8 @@ enum ImportArrows {
             ["ControlClient", "ControlWire", "JSONLines", "AuditChain", "ArgumentParser"]),
         "Plugins/Simulator/Driver": Room(.machine, ["LockerKit"]),
         "Plugins/Simulator/Module": Room(.machine, ["LockerKit", "SimulatorDriver"]),
-        "Plugins/Modbus/Driver": Room(.machine, ["LockerKit", "CModbus"]),
+        "Sources/BusKit": Room(.machine, ["LockerKit"]),
+        "Plugins/Modbus/Driver": Room(.machine, ["BusKit", "LockerKit", "CModbus"]),
         "Plugins/Modbus/Module": Room(.machine, ["LockerKit", "ModbusDriver"]),
         "Plugins/HTTPUplink/Uplink": Room(
             .machine,

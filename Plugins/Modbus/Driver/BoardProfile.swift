@@ -1,3 +1,4 @@
+package import BusKit
 package import LockerKit
 
 /// A model of board as its profile file describes it.
@@ -25,14 +26,6 @@ package struct BoardProfile: Sendable, Equatable {
         }
     }
 
-    /// What the board needs beyond what its line does.
-    package struct Timing: Sendable, Equatable {
-        /// How long it may take to answer, where the link's figure is shorter.
-        package var response: Duration = .zero
-        /// The silence it needs after an exchange, where the line's is shorter.
-        package var gap: Duration = .zero
-    }
-
     /// Where the door sensors are.
     package struct Doors: Sendable, Equatable {
         package let function: ReadFunction
@@ -51,7 +44,7 @@ package struct BoardProfile: Sendable, Equatable {
 
     package let write: WriteFunction
     package let echo: Echo
-    package let timing: Timing
+    package let timing: BoardTiming
 
     /// How a coil that is off reads back, as a bit or a register; nil where the orders are not the usual ones and nobody knows.
     let readsOff: UInt16?
@@ -98,7 +91,7 @@ package struct BoardProfile: Sendable, Equatable {
                 .invalidRequest, "board.coils.pulse is \"\(other)\"; want host or board")
         }
         doors = try Doors(options.table("doors"))
-        timing = try Timing(options.table("timing"))
+        timing = try BoardTiming(options.table("timing"))
         try check()
     }
 
@@ -181,14 +174,6 @@ extension BoardProfile.Doors {
         }
         step = perRegister == 1 ? function.pointsPerAddress : 1
         openLevel = try options.optionalInteger("open", in: 0...1) ?? 1 == 1
-    }
-}
-
-extension BoardProfile.Timing {
-    fileprivate init(_ options: Options) throws(LockerError) {
-        response = .milliseconds(
-            try options.optionalInteger("response_ms", in: Limits.response) ?? 0)
-        gap = .milliseconds(try options.optionalInteger("gap_ms", in: Limits.gap) ?? 0)
     }
 }
 

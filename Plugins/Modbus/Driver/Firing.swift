@@ -1,3 +1,4 @@
+import BusKit
 import LockerKit
 
 /// One open, from the look at the doors to the proof that the coil is off.
@@ -68,10 +69,10 @@ extension ModbusController {
                 doors, of: plan, isUrgent: true, until: deadline)
             noteDoorsAnswered()
             return plan.door(of: locker, in: values)
-        } catch .exception(let code) {
+        } catch .refused(let refusal) {
             // Sensors that cannot be read must not lock anybody out.
             context.warning(
-                "the doors of \(name) cannot be read: \(ExceptionCode.name(code))")
+                "the doors of \(name) cannot be read: \(refusal.words)")
             return plan.wires[locker]?.door == nil ? nil : .unknown
         } catch {
             throw error.harmless(name)

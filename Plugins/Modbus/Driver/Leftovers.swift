@@ -1,3 +1,4 @@
+import BusKit
 import LockerKit
 
 /// The look at the coils that the board is owed after a start.
@@ -96,9 +97,9 @@ extension ModbusController {
     private func noteUnanswered(_ fault: Fault) {
         switch fault {
         // No such function, no such coils: the board will not learn it.
-        case .exception(1...3): survey = .impossible
+        case .refused(let refusal) where 1...3 ~= refusal.number: survey = .impossible
         case .down, .notSent, .expired: break
-        case .halfSent, .lost, .silent, .garbled, .exception: isSurveyUnanswered = true
+        case .halfSent, .lost, .silent, .garbled, .refused: isSurveyUnanswered = true
         }
     }
 

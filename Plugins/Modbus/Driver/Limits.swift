@@ -1,16 +1,5 @@
 /// Every bound of this driver in one place.
 enum Limits {
-    /// Milliseconds a board may take to answer. The core waits 5 s beyond the pulse for everything an open does.
-    ///
-    /// This and ``connect`` are also what an off may have to wait for, and a module that is told to end is gone after 1.8 s.
-    static let response = 20...1000
-    /// Milliseconds between an answer and the next request.
-    static let spacing = 0...500
-    /// Milliseconds of silence that a board may need after an exchange. Off has to wait for it, too.
-    static let gap = 0...50
-    /// Milliseconds to reach a TCP endpoint.
-    static let connect = 50...1000
-
     /// Unit numbers of single boards; 0 is broadcast, 248-255 are reserved.
     static let unit = 1...247
     /// The address space of coils, inputs and registers.
@@ -25,9 +14,6 @@ enum Limits {
     /// How often a board may leave the look at its coils unanswered, while it answers for its doors, until it is not asked again.
     static let unansweredSurveys = 3
 
-    /// How many addresses of a host name are tried in turn.
-    static let addresses = 4
-
     // Shares of the time the core gives an open: its pulse and 5 s.
 
     /// From the start of an open or a read of the doors, for coils that an earlier pulse has left on.
@@ -40,8 +26,6 @@ enum Limits {
     static let release: Duration = .milliseconds(4300)
     /// From the start of an open until everything is over, pulse not counted.
     static let open: Duration = .milliseconds(4700)
-    /// For reading the doors; the core waits 5 s.
-    static let doors: Duration = .seconds(4)
     /// For switching off in `stop`; the core waits 3 s, and a module that is told to end is gone after 1.8 s.
     static let stop: Duration = .milliseconds(1500)
 
@@ -51,8 +35,4 @@ enum Limits {
     /// Pauses between two tries of off: each is twice as long as the one before.
     static let shortestOffPause: Duration = .milliseconds(50)
     static let longestOffPause: Duration = .milliseconds(500)
-
-    /// Pauses between two attempts to connect.
-    static let shortestPause: Duration = .milliseconds(250)
-    static let longestPause: Duration = .seconds(15)
 }

@@ -1,3 +1,4 @@
+import BusKit
 import LockerKit
 
 /// One board on a Modbus link.
@@ -113,7 +114,7 @@ extension ModbusController {
     private func readAllDoors() async -> Result<[DoorReading], LockerError> {
         guard isStarted else { return .failure(notStarted) }
         let beganAt = context.clock.now
-        let deadline = beganAt + Limits.doors
+        let deadline = beganAt + BusLimits.doors
         do throws(LockerError) {
             try await settleOutputs(until: beganAt + Limits.leftovers)
         } catch {

@@ -1,3 +1,4 @@
+import BusKit
 package import LockerKit
 
 /// Lock controllers that speak Modbus, over TCP or a serial line, each described by a board profile.
@@ -16,7 +17,7 @@ package enum ModbusDriver: LockDriver {
         }
         try refuseSharedUnits(plans)
         let settings = try LinkSettings(link.options)
-        if case .rtu = settings.transport, let plan = plans.first(where: \.profile.isOnNetwork) {
+        if case .serial = settings.transport, let plan = plans.first(where: \.profile.isOnNetwork) {
             throw LockerError(
                 .invalidRequest,
                 "the board of \(plan.id) has no serial line; want transport = \"tcp\"")

@@ -1,3 +1,4 @@
+package import BusKit
 import CModbus
 import Glibc
 
@@ -5,32 +6,27 @@ import Glibc
 ///
 /// Every call may block up to the limit it is given, so it belongs on a ``DeviceQueue``. No error recovery of the
 /// library's is in use: its loops of close and connect inside a request never end while a device is away.
-struct ModbusPort: ~Copyable {
-    /// What a call left in `errno`, and at which step.
-    struct Failure: Error {
-        enum Step { case resolve, open, send, receive }
-
-        let step: Step
-        /// For ``Step/resolve`` the number that `getaddrinfo` returned.
-        let errno: Int32
-    }
+package struct ModbusPort: BusPort, ~Copyable {
+    /// The raw requests all carry the transaction number 0, and TCP leads to boards or gateways that keep their answers apart by
+    /// connection.
+    package static let isNumbered = true
 
     private var context: OpaquePointer
     let framing: Framing
 
     /// Makes the context; touches neither network nor port.
-    init(_ transport: LinkSettings.Transport) throws(Failure) {
+    package init(_ transport: LinkSettings.Transport) throws(PortFailure) {
         let made: OpaquePointer?
         switch transport {
         case .tcp(let host, let port):
             made = modbus_new_tcp_pi(host, String(port))
             framing = .tcp
-        case .rtu(let serial):
+        case .serial(let serial):
             made = modbus_new_rtu(
                 serial.device, Int32(serial.baud), serial.parity.letter, 8, Int32(serial.stopBits))
             framing = .rtu
         }
-        guard let made else { throw Failure(step: .open, errno: Glibc.errno) }
+        guard let made else { throw PortFailure(step: .open, errno: Glibc.errno) }
         context = made
         Self.setUp(made)
     }
@@ -48,39 +44,10 @@ struct ModbusPort: ~Copyable {
 
     // MARK: Connection
 
-    /// The addresses that a host's name stands for, as numbers. Waits for name servers as long as the system does, except
-    /// where `host` must be a number itself.
-    static func resolve(_ host: String, isNumber: Bool = false) throws(Failure) -> [String] {
-        var hints = addrinfo()
-        if isNumber { hints.ai_flags = AI_NUMERICHOST }
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = getaddrinfo(host, nil, &hints, &list)
-        guard code == 0 else {
-            throw code == EAI_SYSTEM
-                ? Failure(step: .open, errno: Glibc.errno) : Failure(step: .resolve, errno: code)
-        }
-        defer { freeaddrinfo(list) }
-        var found: [String] = []
-        var next = list
-        while let entry = next?.pointee {
-            next = entry.ai_next
-            var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            let size = socklen_t(text.count)
-            let isKnown = getnameinfo(
-                entry.ai_addr, entry.ai_addrlen, &text, size, nil, 0, NI_NUMERICHOST)
-            if isKnown == 0 {
-                found.append(
-                    String(decoding: text.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self))
-            }
-        }
-        return found
-    }
-
     /// Chooses the address that ``open(within:)`` connects to; the port must be closed.
-    mutating func turn(to address: String, _ service: Int) throws(Failure) {
+    package mutating func turn(to address: String, _ service: Int) throws(PortFailure) {
         guard let made = modbus_new_tcp_pi(address, String(service)) else {
-            throw Failure(step: .open, errno: Glibc.errno)
+            throw PortFailure(step: .open, errno: Glibc.errno)
         }
         modbus_free(context)
         context = made
@@ -88,45 +55,18 @@ struct ModbusPort: ~Copyable {
     }
 
     /// - Parameter patience: over TCP, how long the kernel may go on trying to deliver a request.
-    func open(within limit: Duration, deliveringFor patience: Duration) throws(Failure) {
+    package func open(within limit: Duration, deliveringFor patience: Duration) throws(PortFailure)
+    {
         // libmodbus waits for a connection as long as for an answer.
         setLimit(limit)
         Glibc.errno = 0
         guard modbus_connect(context) == 0 else {
             let code = Glibc.errno
-            throw Failure(step: .open, errno: code == EINPROGRESS ? ETIMEDOUT : code)
+            throw PortFailure(step: .open, errno: code == EINPROGRESS ? ETIMEDOUT : code)
         }
         switch framing {
-        case .tcp: try forbidLateDelivery(after: patience)
-        case .rtu: keepToOurselves()
-        }
-    }
-
-    /// Has others refused who want to open the port: two masters on one line garble each other, and a modem manager's greeting
-    /// reaches every lock board. What is no terminal has no such mode, and does without.
-    private func keepToOurselves() { _ = ioctl(handle, UInt(TIOCEXCL)) }
-
-    /// Keeps an order that was not delivered from being delivered later.
-    ///
-    /// What was handed to the kernel outlives the call, the connection and the process: it is sent again and again, and a lock
-    /// would be fired whenever the cable is back, by an order that was given up long ago. So a close throws away what the
-    /// other end has not acknowledged, and the one that the kernel does for a process that was killed does the same.
-    private func forbidLateDelivery(after patience: Duration) throws(Failure) {
-        var abort = linger(l_onoff: 1, l_linger: 0)
-        try set(
-            SOL_SOCKET, SO_LINGER, to: &abort, socklen_t(MemoryLayout.size(ofValue: abort)))
-        // For as long as the connection is kept, which is longer than any answer is waited for where this process is held up.
-        var milliseconds = UInt32(clamping: max(1, patience.wholeMilliseconds))
-        try set(
-            Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, to: &milliseconds,
-            socklen_t(MemoryLayout.size(ofValue: milliseconds)))
-    }
-
-    private func set(
-        _ level: Int32, _ option: Int32, to value: UnsafeRawPointer, _ size: socklen_t
-    ) throws(Failure) {
-        guard setsockopt(handle, level, option, value, size) == 0 else {
-            throw Failure(step: .open, errno: Glibc.errno)
+        case .tcp: try NetworkHandle.forbidLateDelivery(handle, after: patience)
+        case .rtu: try SerialHandle.keepToOurselves(handle)
         }
     }
 
@@ -134,21 +74,20 @@ struct ModbusPort: ~Copyable {
     var handle: Int32 { modbus_get_socket(context) }
 
     /// Ends the connection at once; an order on it that was not delivered never will be.
-    func close() {
-        // A pseudo terminal whose other end stays open would keep the mode.
-        if framing == .rtu { _ = ioctl(handle, UInt(TIOCNXCL)) }
+    package func close() {
+        if framing == .rtu { SerialHandle.giveBack(handle) }
         modbus_close(context)
     }
 
     /// Hands the direction of an RS-485 line to the kernel; false where the port does not offer that.
-    func useKernelDirection() -> Bool {
+    package func useKernelDirection() -> Bool {
         modbus_rtu_set_serial_mode(context, MODBUS_RTU_RS485) == 0
     }
 
     /// Whether the connection can take a request: nobody has hung up, and no byte waits that would be taken for its answer.
     ///
     /// A serial line is emptied instead: noise on it is no reason to open it anew.
-    func isQuiet() -> Bool {
+    package func isQuiet() -> Bool {
         var state = pollfd(fd: handle, events: Int16(POLLIN), revents: 0)
         guard poll(&state, 1, 0) > 0 else { return true }
         let isBroken = Int32(state.revents) & (POLLHUP | POLLERR | POLLNVAL) != 0
@@ -157,24 +96,24 @@ struct ModbusPort: ~Copyable {
     }
 
     /// Throws away what has come.
-    func flush() { _ = modbus_flush(context) }
+    package func flush() { _ = modbus_flush(context) }
 
     // MARK: Exchanges
 
     /// Sends an order and returns the whole frame that came back, unchecked but for its length and checksum.
-    func exchange(_ order: CoilOrder, within limit: Duration) throws(Failure) -> [UInt8] {
+    func exchange(_ order: CoilOrder, within limit: Duration) throws(PortFailure) -> [UInt8] {
         setLimit(limit)
         modbus_set_slave(context, Int32(order.unit))
         let request = order.bytes
         Glibc.errno = 0
         guard modbus_send_raw_request(context, request, Int32(request.count)) > 0 else {
-            throw Failure(step: .send, errno: Glibc.errno)
+            throw PortFailure(step: .send, errno: Glibc.errno)
         }
         var frame = [UInt8](repeating: 0, count: Int(MODBUS_MAX_ADU_LENGTH))
         let length = modbus_receive_confirmation(context, &frame)
         // 0 is a frame of another unit.
         guard length > 0 else {
-            throw Failure(step: .receive, errno: length == 0 ? Errno.foreign : Glibc.errno)
+            throw PortFailure(step: .receive, errno: length == 0 ? Errno.foreign : Glibc.errno)
         }
         return Array(frame.prefix(Int(length)))
     }
@@ -182,7 +121,7 @@ struct ModbusPort: ~Copyable {
     /// Reads levels: one value for each bit or register.
     func read(
         _ request: ReadRequest, unit: UInt8, within limit: Duration
-    ) throws(Failure) -> [UInt16] {
+    ) throws(PortFailure) -> [UInt16] {
         setLimit(limit)
         modbus_set_slave(context, Int32(unit))
         let (address, count) = (Int32(request.address), Int32(request.count))
@@ -196,7 +135,7 @@ struct ModbusPort: ~Copyable {
             case .holdingRegisters: modbus_read_registers(context, address, count, &registers)
             case .inputRegisters: modbus_read_input_registers(context, address, count, &registers)
             }
-        guard got == count else { throw Failure(step: .receive, errno: Glibc.errno) }
+        guard got == count else { throw PortFailure(step: .receive, errno: Glibc.errno) }
         return request.function.isOfRegisters ? registers : bits.map(UInt16.init)
     }
 
@@ -228,10 +167,10 @@ private enum Errno {
     static let foreign = firstOwn + 5
 }
 
-extension ModbusPort.Failure {
-    /// What it means for a request that was given `limit`.
-    func fault(within limit: Duration) -> Fault {
-        switch step {
+extension ModbusPort {
+    package static func fault(of failure: PortFailure, within limit: Duration) -> Fault {
+        let (errno, words) = (failure.errno, failure.words)
+        return switch failure.step {
         case .resolve, .open: .down(words)
         // A part of the request left, and how much nobody knows.
         case .send where errno == Errno.badData: .halfSent("the port took only a part of it")
@@ -246,15 +185,5 @@ extension ModbusPort.Failure {
             default: .lost(words)
             }
         }
-    }
-
-    /// Whether only a person can mend it.
-    var isPermission: Bool { errno == EACCES || errno == EPERM }
-
-    /// What the system calls it, in lower case.
-    var words: String {
-        if step == .resolve { return String(cString: gai_strerror(errno)).lowercased() }
-        guard errno != 0 else { return "no reason given" }
-        return String(cString: strerror(errno)).lowercased()
     }
 }

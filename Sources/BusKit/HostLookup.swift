@@ -5,13 +5,13 @@ import Locks
 ///
 /// Where no name server answers the system waits for half a minute and longer. A call that waited with it would miss its
 /// deadline, and a module that misses a deadline is taken for one that hangs.
-final class HostLookup: Sendable {
+package final class HostLookup: Sendable {
     /// Turns a name into addresses; may take as long as it likes.
-    typealias Resolver = @Sendable (String) throws(ModbusPort.Failure) -> [String]
+    package typealias Resolver = @Sendable (String) throws(PortFailure) -> [String]
 
-    enum Outcome: Sendable {
+    package enum Outcome: Sendable {
         case found([String])
-        case failed(ModbusPort.Failure)
+        case failed(PortFailure)
         /// Not known yet; who asks again later is told.
         case pending
     }
@@ -26,19 +26,19 @@ final class HostLookup: Sendable {
     private let running = DispatchGroup()
     private let state = Mutex(State.idle)
 
-    init(label: String, resolve: @escaping Resolver) {
+    package init(label: String, resolve: @escaping Resolver) {
         self.resolve = resolve
         queue = DispatchQueue(label: "lockerd.names.\(label)")
     }
 
     /// What `host` stands for. The first to ask waits up to `limit`, everybody after that not at all; a number is its own answer.
-    func find(_ host: String, within limit: Duration) -> Outcome {
-        if let number = try? ModbusPort.resolve(host, isNumber: true) { return .found(number) }
+    package func find(_ host: String, within limit: Duration) -> Outcome {
+        if let number = try? NetworkHandle.resolve(host, isNumber: true) { return .found(number) }
         if let outcome = take() { return outcome }
         running.enter()
         queue.async { [self] in
             let outcome: Outcome
-            do throws(ModbusPort.Failure) {
+            do throws(PortFailure) {
                 outcome = .found(try resolve(host))
             } catch {
                 outcome = .failed(error)

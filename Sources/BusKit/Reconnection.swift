@@ -8,7 +8,7 @@ package struct Reconnection: Sendable {
     package init() {}
 
     package mutating func noteFailure(_ cause: String, at now: ContinuousClock.Instant) {
-        let pause = pause.map { min($0 * 2, Limits.longestPause) } ?? Limits.shortestPause
+        let pause = pause.map { min($0 * 2, BusLimits.longestPause) } ?? BusLimits.shortestPause
         self.pause = pause
         self.cause = cause
         nextTry = now + pause

@@ -1,8 +1,10 @@
-import LockerKit
+package import LockerKit
 import Locks
 
 /// What can be done about an open from outside: take it back before it fires, or cut its pulse.
-final class OpenTicket: Sendable {
+package final class OpenTicket: Sendable {
+    package init() {}
+
     private struct State {
         var isCancelled = false
         var pulse: Task<Bool, Never>?
@@ -10,9 +12,9 @@ final class OpenTicket: Sendable {
 
     private let state = Mutex(State())
 
-    var isCancelled: Bool { state.withLock { $0.isCancelled } }
+    package var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
-    func cancel() {
+    package func cancel() {
         let pulse = state.withLock { state in
             state.isCancelled = true
             return state.pulse
@@ -21,7 +23,9 @@ final class OpenTicket: Sendable {
     }
 
     /// Sleeps until the pulse is over; false when it was cut.
-    func sleep(until end: ContinuousClock.Instant, on clock: any MonotonicClock) async -> Bool {
+    package func sleep(until end: ContinuousClock.Instant, on clock: any MonotonicClock) async
+        -> Bool
+    {
         let pulse = Task { () -> Bool in
             do { try await clock.sleep(until: end, tolerance: .zero) } catch { return false }
             return true
