@@ -49,6 +49,7 @@ let package = Package(
         .executable(name: "lockerctl", targets: ["lockerctl"]),
         .executable(name: "simulator-module", targets: ["simulator-module"]),
         .executable(name: "modbus-module", targets: ["modbus-module"]),
+        .executable(name: "serial-board-module", targets: ["serial-board-module"]),
         .executable(name: "http-module", targets: ["http-module"]),
         .library(name: "LockerKit", targets: ["LockerKit"]),
         .library(name: "LockerKitTesting", targets: ["LockerKitTesting"]),
@@ -132,6 +133,11 @@ let package = Package(
         room("ModbusDriver", ["BusKit", "LockerKit", "CModbus"], path: "Plugins/Modbus/Driver"),
         program("modbus-module", ["ModbusDriver", "LockerKit"], path: "Plugins/Modbus/Module"),
         room(
+            "SerialBoardDriver", ["BusKit", "LockerKit"], path: "Plugins/SerialBoard/Driver"),
+        program(
+            "serial-board-module", ["SerialBoardDriver", "LockerKit"],
+            path: "Plugins/SerialBoard/Module"),
+        room(
             "HTTPUplink",
             [
                 "LockerKit", .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -194,6 +200,12 @@ let package = Package(
                 "JSONLines", "TestSupport", logging,
             ]),
         tests(
+            "SerialBoardTests",
+            [
+                "BusKit", "SerialBoardDriver", "LockerKit", "LockerKitTesting", "SiteConfig",
+                "SiteModel", "JSONLines", "TestSupport", logging,
+            ]),
+        tests(
             "HTTPUplinkTests",
             ["HTTPUplink", "LockerKit", "LockerKitTesting", "JSONLines", "TestSupport", logging]),
         tests("TidyTests", ["ControlWire", "LockerKit", "ModuleWire", "TestSupport"]),
@@ -201,7 +213,7 @@ let package = Package(
             "DaemonTests",
             [
                 "ControlClient", "JSONLines", "TestSupport", "lockerd", "lockerctl",
-                "simulator-module", "modbus-module", "http-module",
+                "simulator-module", "modbus-module", "serial-board-module", "http-module",
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -9,7 +9,8 @@ import Testing
 /// Loads shipped config folders against the shipped manifests. The executables are not needed: loading starts nothing.
 @Suite struct `The shipped files` {
     private static let folders = [
-        "simulator": "Simulator", "modbus": "Modbus", "http": "HTTPUplink",
+        "simulator": "Simulator", "modbus": "Modbus", "serial-board": "SerialBoard",
+        "http": "HTTPUplink",
     ]
     static let files = FileManager.default
 

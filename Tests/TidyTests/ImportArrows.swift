@@ -87,6 +87,8 @@ enum ImportArrows {
         "Sources/BusKit": Room(.machine, ["LockerKit"]),
         "Plugins/Modbus/Driver": Room(.machine, ["BusKit", "LockerKit", "CModbus"]),
         "Plugins/Modbus/Module": Room(.machine, ["LockerKit", "ModbusDriver"]),
+        "Plugins/SerialBoard/Driver": Room(.machine, ["BusKit", "LockerKit"]),
+        "Plugins/SerialBoard/Module": Room(.machine, ["LockerKit", "SerialBoardDriver"]),
         "Plugins/HTTPUplink/Uplink": Room(
             .machine,
             [

@@ -1,0 +1,4 @@
+import LockerKit
+import SerialBoardDriver
+
+await DriverMain.run(SerialBoardDriver.self)
