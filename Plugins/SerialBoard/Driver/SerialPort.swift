@@ -55,7 +55,9 @@ package struct SerialPort: BusPort, ~Copyable {
         guard tcgetattr(handle, &mode) == 0 else { throw failure(.open) }
         cfmakeraw(&mode)
         mode.c_cflag |= tcflag_t(CLOCAL | CREAD)
-        mode.c_cflag &= ~tcflag_t(CSTOPB | PARENB | PARODD | Int32(bitPattern: UInt32(CRTSCTS)))
+        // CRTSCTS, the highest bit, which does not fit the type that Swift gives the others.
+        let flowControl: tcflag_t = 1 << 31
+        mode.c_cflag &= ~(tcflag_t(CSTOPB | PARENB | PARODD) | flowControl)
         if serial.stopBits == 2 { mode.c_cflag |= tcflag_t(CSTOPB) }
         switch serial.parity {
         case .none: break
