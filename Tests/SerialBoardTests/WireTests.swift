@@ -161,6 +161,20 @@ struct `A board of each family` {
     }
 }
 
+/// A simulator that breaks the same promises as the driver would prove nothing.
+@Suite(.enabled(if: whyNot == nil || Checkout.isCI, "\(whyNot ?? "")"))
+struct `The simulator of boards` {
+    @Test func `keeps to byte tables, to the pace of a line, and to pymodbus and mbpoll`()
+        async throws
+    {
+        let check = try ChildProcess(
+            Checkout.python, ["-u", "\(Checkout.root)/Tests/Bench/wire/selfcheck.py"])
+        let status = try await check.exitStatus(within: .seconds(120))
+        #expect(status == 0, "\(check.standardOutput)")
+        #expect(!check.standardOutput.contains("FAIL"))
+    }
+}
+
 /// What one family does and no other.
 @Suite(.serialized, .enabled(if: whyNot == nil || Checkout.isCI, "\(whyNot ?? "")"))
 struct `The quirks of a family` {

@@ -38,6 +38,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 ON = 0xFF00
 OFF = 0x0000
+ILLEGAL_FUNCTION = 1
 ILLEGAL_ADDRESS = 2
 ILLEGAL_VALUE = 3
 
@@ -174,6 +175,8 @@ def requests(boards, registers):
     class ReadRegisters(ReadHoldingRegistersRequest):
         async def datastore_update(self, context, device_id):
             found = board(self)
+            if not registers:
+                return ExceptionResponse(self.function_code, ILLEGAL_FUNCTION)
             chosen = found.coils[self.address:self.address + self.count]
             if self.count == 0 or len(chosen) != self.count:
                 return ExceptionResponse(self.function_code, ILLEGAL_ADDRESS)
@@ -183,7 +186,7 @@ def requests(boards, registers):
 
     if registers:
         return [ReadRegisters, ReadDoors, WriteRegister]
-    return [ReadCoils, ReadDoors, WriteCoil]
+    return [ReadCoils, ReadDoors, WriteCoil, ReadRegisters]
 
 
 def parse(words):
