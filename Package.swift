@@ -120,7 +120,10 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
         program(
-            "lockerctl", ["ControlClient", "ControlWire", "JSONLines", "AuditChain", arguments]),
+            "lockerctl",
+            [
+                "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig", arguments,
+            ]),
 
         // Modules: a library target that tests can link and a thin executable.
         room("SimulatorDriver", ["LockerKit"], path: "Plugins/Simulator/Driver"),
@@ -130,7 +133,9 @@ let package = Package(
             name: "CModbus", path: "Plugins/Modbus/CModbus", pkgConfig: "libmodbus",
             providers: [.apt(["libmodbus-dev"])]),
         room("BusKit", ["LockerKit"]),
-        room("ModbusDriver", ["BusKit", "LockerKit", "CModbus"], path: "Plugins/Modbus/Driver"),
+        room(
+            "ModbusDriver", ["BusKit", "LockerKit", "JSONLines", "CModbus"],
+            path: "Plugins/Modbus/Driver"),
         program("modbus-module", ["ModbusDriver", "LockerKit"], path: "Plugins/Modbus/Module"),
         room(
             "SerialBoardDriver", ["BusKit", "LockerKit"], path: "Plugins/SerialBoard/Driver"),

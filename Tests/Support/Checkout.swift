@@ -36,9 +36,12 @@ package enum Checkout {
 
     /// Lays out module folders as an installation has them, from this build: `DIR/NAME/{module.toml,EXECUTABLE}`.
     package static func stageModules(
-        _ names: [String] = ["simulator", "modbus", "http"], in directory: String
+        _ names: [String] = ["simulator", "modbus", "serial-board", "http"], in directory: String
     ) throws {
-        let folders = ["simulator": "Simulator", "modbus": "Modbus", "http": "HTTPUplink"]
+        let folders = [
+            "simulator": "Simulator", "modbus": "Modbus", "serial-board": "SerialBoard",
+            "http": "HTTPUplink",
+        ]
         for name in names {
             let target = "\(directory)/\(name)"
             try FileManager.default.createDirectory(

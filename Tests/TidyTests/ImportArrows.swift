@@ -81,11 +81,14 @@ enum ImportArrows {
             ]),
         "Sources/lockerctl": Room(
             .machine,
-            ["ControlClient", "ControlWire", "JSONLines", "AuditChain", "ArgumentParser"]),
+            [
+                "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig",
+                "ArgumentParser",
+            ]),
         "Plugins/Simulator/Driver": Room(.machine, ["LockerKit"]),
         "Plugins/Simulator/Module": Room(.machine, ["LockerKit", "SimulatorDriver"]),
         "Sources/BusKit": Room(.machine, ["LockerKit"]),
-        "Plugins/Modbus/Driver": Room(.machine, ["BusKit", "LockerKit", "CModbus"]),
+        "Plugins/Modbus/Driver": Room(.machine, ["BusKit", "LockerKit", "JSONLines", "CModbus"]),
         "Plugins/Modbus/Module": Room(.machine, ["LockerKit", "ModbusDriver"]),
         "Plugins/SerialBoard/Driver": Room(.machine, ["BusKit", "LockerKit"]),
         "Plugins/SerialBoard/Module": Room(.machine, ["LockerKit", "SerialBoardDriver"]),

@@ -61,6 +61,8 @@ package struct BoardProfile: Sendable, Equatable {
     package let polarityKnown: Bool
     /// Whether the board has an Ethernet port of its own and no serial line.
     package let isOnNetwork: Bool
+    /// The holding register that has the board's unit number, for tools; nil where nobody knows one.
+    package let unitRegister: Int?
     /// Nil where the host ends the pulse.
     package let flash: Flash?
     /// Nil where the board has no sensors.
@@ -91,6 +93,7 @@ package struct BoardProfile: Sendable, Equatable {
                 .invalidRequest, "board.coils.pulse is \"\(other)\"; want host or board")
         }
         doors = try Doors(options.table("doors"))
+        unitRegister = try options.table("unit").optionalInteger("register", in: Limits.address)
         timing = try BoardTiming(options.table("timing"))
         try check()
     }

@@ -1,4 +1,9 @@
 import LockerKit
 import ModbusDriver
 
-await DriverMain.run(ModbusDriver.self)
+// With a word the installer's tools, without one the driver.
+if let word = CommandLine.arguments.dropFirst().first {
+    await ModbusTool.run(word)
+} else {
+    await DriverMain.run(ModbusDriver.self)
+}

@@ -1,0 +1,149 @@
+import ArgumentParser
+import JSONLines
+import SiteConfig
+
+/// What scan and assign-unit have in common: where the line is and how it is set.
+struct LineOptions: ParsableArguments {
+    @Option(help: "The serial port, best by its name under /dev/serial/by-id.", completion: .file())
+    var device: String?
+
+    @Option(help: "The address of a network board or gateway, in place of --device.")
+    var host: String?
+
+    @Option(help: "The TCP port of --host.")
+    var port = 502
+
+    @Option(
+        help: ArgumentHelp(
+            "The folder with the site's own board profiles.", valueName: "dir"),
+        completion: .directory)
+    var config = "/etc/lockerd"
+
+    @Option(
+        help: ArgumentHelp(
+            "How long each unit may think, 20-1000 ms; otherwise 100, over TCP 300.",
+            valueName: "ms"))
+    var patienceMs: Int?
+
+    func validate() throws {
+        guard (device == nil) != (host == nil) else {
+            throw ValidationError("give --device or --host")
+        }
+    }
+
+    var request: JSONObject {
+        var request: JSONObject = [:]
+        if let device {
+            request["device"] = .string(device)
+        } else if let host {
+            request["host"] = .string(host)
+            request["port"] = .int(Int64(port))
+        }
+        if let patienceMs { request["patienceMs"] = .int(Int64(patienceMs)) }
+        return request
+    }
+}
+
+struct ScanVerb: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "scan",
+        abstract: "Look for boards on a line, without moving anything.",
+        discussion: """
+            Asks every unit at every rate and parity with functions that only read, until somebody answers, and prints a link file to
+            start from. Stop lockerd first, or remove its link: a line has one master.
+            """)
+
+    @OptionGroup var global: GlobalOptions
+
+    @Argument(help: "The driver whose boards are looked for: modbus.")
+    var driver: String
+
+    @OptionGroup var line: LineOptions
+
+    @Option(help: ArgumentHelp("Rates to try, with commas between them.", valueName: "bauds"))
+    var baud: String?
+
+    @Option(help: ArgumentHelp("Parities to try: none,even,odd.", valueName: "parities"))
+    var parity: String?
+
+    @Option(help: ArgumentHelp("Units to ask, as 1-32.", valueName: "range"))
+    var units: String?
+
+    @Flag(help: "Go on with other rates when somebody has answered.")
+    var all = false
+
+    func validate() throws { _ = try request() }
+
+    func execute() async throws {
+        let tool = try Tool("scan", of: driver, config: line.config)
+        for problem in tool.shelf.problems { Output.error("left out: \(problem)") }
+        var found: [FoundBoard] = []
+        let isShown = Output.isErrorTerminal && !global.json
+        try await tool.run(try request()) { event in
+            if global.json, event["event"] != "progress" { Output.line(event.text) }
+            switch event["event"]?.stringValue {
+            case "progress" where isShown: ScanProgress.show(event)
+            case "remark" where !global.json:
+                if isShown { ProgressBar.erase() }
+                Output.error(event["text"]?.stringValue ?? "")
+            case "found": if let board = FoundBoard(event) { found.append(board) }
+            default: break
+            }
+            return nil
+        }
+        if isShown { ProgressBar.erase() }
+        guard !found.isEmpty else {
+            throw Failure(
+                .failed,
+                "nobody answered. Check the supply, A and B (swapped?), the address switches, and that no other program talks on the line"
+            )
+        }
+        if !global.json { Output.text(LinkDraft(line: line, boards: found).text) }
+        guard let shared = found.first(where: \.isShared) else { return }
+        throw Failure(
+            .failed,
+            "several boards answer as unit \(shared.unit): one open would open several doors. Connect one at a time and use lockerctl assign-unit"
+        )
+    }
+
+    private func request() throws -> JSONObject {
+        var request = line.request
+        if let baud {
+            let rates = try baud.split(separator: ",").map { word in
+                guard let rate = Int64(word) else {
+                    throw ValidationError("--baud \(baud): want numbers with commas between them")
+                }
+                return JSON.int(rate)
+            }
+            request["bauds"] = .array(rates)
+        }
+        if let parity {
+            request["parities"] = .array(parity.split(separator: ",").map { .string(String($0)) })
+        }
+        if let units {
+            let ends = units.split(separator: "-").map { Int64($0) }
+            guard 1...2 ~= ends.count, let first = ends[0], let last = ends.last ?? nil,
+                1...247 ~= first, first...247 ~= last
+            else { throw ValidationError("--units \(units): want a range within 1-247") }
+            request["firstUnit"] = .int(first)
+            request["lastUnit"] = .int(last)
+        }
+        request["thorough"] = .bool(all)
+        return request
+    }
+}
+
+/// The line that shows how far a scan is.
+enum ScanProgress {
+    @MainActor
+    static func show(_ event: JSON) {
+        let done = event["done"]?.intValue ?? 0
+        let total = max(1, event["total"]?.intValue ?? 1)
+        let filled = min(24, done * 24 / total)
+        let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 24 - filled)
+        let baud = event["baud"]?.intValue ?? 0
+        let line = baud > 0 ? "\(baud) baud, parity \(event["parity"]?.stringValue ?? ""), " : ""
+        let text = "[\(bar)]  \(line)unit \(event["unit"]?.intValue ?? 0)"
+        Output.errorText(Terminal.eraseLine + text.prefix(max(Terminal.size.columns - 1, 0)))
+    }
+}
