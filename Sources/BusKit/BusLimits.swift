@@ -11,6 +11,9 @@ package enum BusLimits {
     /// Milliseconds to reach a TCP endpoint.
     package static let connect = 50...1000
 
+    /// How many times a line that is not silent is given the time between two frames once more.
+    package static let silences = 8
+
     /// How many addresses of a host name are tried in turn.
     package static let addresses = 4
 

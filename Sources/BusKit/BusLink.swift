@@ -156,9 +156,11 @@ package actor BusLink<Port: BusPort & ~Copyable> {
         until deadline: ContinuousClock.Instant,
         _ body: (borrowing Port, Duration) throws(PortFailure) -> Answer
     ) async throws(Fault) -> Answer {
+        await waitForSilence()
         try connect(isUrgent: isUrgent, until: deadline)
         if let quietUntil = silence(isRelease: isRelease), context.clock.now < quietUntil {
             try? await context.clock.sleep(until: quietUntil, tolerance: .zero)
+            await waitForSilence()
             // The connection may have ended meanwhile.
             try connect(isUrgent: isUrgent, until: deadline)
         }
@@ -176,6 +178,16 @@ package actor BusLink<Port: BusPort & ~Copyable> {
             let fault = Port.fault(of: error, within: limit)
             settle(after: fault, error, board)
             throw fault
+        }
+    }
+
+    /// Where bytes still come that nobody waits for, such as the rest of two boards' answers at once, a request would meet them on
+    /// the wire. Not for ever: a line that is never silent must not keep a coil on.
+    private func waitForSilence() async {
+        guard isOpen, settings.frameGap > .zero else { return }
+        for _ in 0..<BusLimits.silences where port.hasBytes() {
+            port.flush()
+            try? await context.clock.sleep(for: settings.frameGap, tolerance: .zero)
         }
     }
 

@@ -19,6 +19,8 @@ package protocol BusPort: ~Copyable {
     ///
     /// A serial line is emptied instead: noise on it is no reason to open it anew.
     func isQuiet() -> Bool
+    /// Whether bytes have come that nobody has read, on a connection that is up.
+    func hasBytes() -> Bool
     /// Throws away what has come.
     func flush()
     /// Hands the direction of an RS-485 line to the kernel; false where the port does not offer that.

@@ -142,6 +142,11 @@ final class Peer: Sendable {
         try await Peer("liar.py", ["--rtu", device, "--mode", mode] + arguments)
     }
 
+    /// A board on a wire that keeps the pace of its line.
+    static func wire(_ arguments: [String]) async throws -> Peer {
+        try await Peer("../wire/wireboard.py", ["--family", "modbus"] + arguments)
+    }
+
     /// The peer that knows a vector's bytes and nothing else.
     static func replay(_ arguments: [String]) async throws -> Peer {
         try await Peer("replay.py", arguments)
@@ -153,9 +158,10 @@ final class Peer: Sendable {
             guard let json = try? JSONReader.parse(String(line)) else { return nil }
             return Event(
                 kind: json["event"]?.stringValue ?? "", at: json["at"]?.doubleValue ?? 0,
-                coil: json["coil"]?.intValue, isOn: json["on"]?.boolValue ?? false,
+                coil: json["coil"]?.intValue ?? json["lock"]?.intValue, isOn: json["on"]?.boolValue ?? false,
                 value: json["value"]?.intValue, hex: json["hex"]?.stringValue,
-                name: json["name"]?.stringValue)
+                name: json["name"]?.stringValue ?? json["kind"]?.stringValue
+                    ?? json["what"]?.stringValue)
         }
     }
 

@@ -95,6 +95,11 @@ package struct ModbusPort: BusPort, ~Copyable {
         return modbus_flush(context) >= 0
     }
 
+    package func hasBytes() -> Bool {
+        var state = pollfd(fd: handle, events: Int16(POLLIN), revents: 0)
+        return poll(&state, 1, 0) > 0 && Int32(state.revents) == POLLIN
+    }
+
     /// Throws away what has come.
     package func flush() { _ = modbus_flush(context) }
 

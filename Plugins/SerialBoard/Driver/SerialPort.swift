@@ -132,6 +132,8 @@ package struct SerialPort: BusPort, ~Copyable {
         return drain()
     }
 
+    package func hasBytes() -> Bool { poll(POLLIN, 0) == POLLIN }
+
     package func flush() { _ = drain() }
 
     /// Throws away what has come; false where the other end has hung up.
