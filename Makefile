@@ -15,7 +15,7 @@ ARGS ?=
 # `make test` treats warnings as errors; with a compiler newer than ours: make test LOCKERD_STRICT=0
 test test-tsan test-asan fuzz: export LOCKERD_STRICT ?= 1
 
-.PHONY: help deps bench-deps build release demo run test test-tsan test-asan fuzz soak lint bench install clean distclean
+.PHONY: help deps bench-deps build release demo run test test-tsan test-asan fuzz soak lint bench bench-lines install clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ bench: bench-deps release ## Speed and memory beside NUT's upsd and a bare echo;
 	@$(PYTHON) scripts/bench $(ARGS)
 
 # `sudo make install` often has no compiler in its PATH: then what is already built is installed.
+bench-lines: bench-deps release ## How serial lines are used, against boards that keep their time; JSON in .build/bench
+	@$(PYTHON) scripts/bench-lines $(ARGS)
+
 install: $(if $(shell command -v $(SWIFT)),release) ## Installs below $(DESTDIR)$(PREFIX); never touches existing configuration
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" scripts/install-tree .build/release
 

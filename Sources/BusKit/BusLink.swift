@@ -156,11 +156,12 @@ package actor BusLink<Port: BusPort & ~Copyable> {
         until deadline: ContinuousClock.Instant,
         _ body: (borrowing Port, Duration) throws(PortFailure) -> Answer
     ) async throws(Fault) -> Answer {
-        await waitForSilence()
+        var silences = BusLimits.silences
+        await waitForSilence(&silences)
         try connect(isUrgent: isUrgent, until: deadline)
         if let quietUntil = silence(isRelease: isRelease), context.clock.now < quietUntil {
             try? await context.clock.sleep(until: quietUntil, tolerance: .zero)
-            await waitForSilence()
+            await waitForSilence(&silences)
             // The connection may have ended meanwhile.
             try connect(isUrgent: isUrgent, until: deadline)
         }
@@ -183,9 +184,10 @@ package actor BusLink<Port: BusPort & ~Copyable> {
 
     /// Where bytes still come that nobody waits for, such as the rest of two boards' answers at once, a request would meet them on
     /// the wire. Not for ever: a line that is never silent must not keep a coil on.
-    private func waitForSilence() async {
-        guard isOpen, settings.frameGap > .zero else { return }
-        for _ in 0..<BusLimits.silences where port.hasBytes() {
+    private func waitForSilence(_ left: inout Int) async {
+        guard settings.frameGap > .zero else { return }
+        while isOpen, left > 0, port.hasBytes() {
+            left -= 1
             port.flush()
             try? await context.clock.sleep(for: settings.frameGap, tolerance: .zero)
         }
@@ -244,7 +246,10 @@ package actor BusLink<Port: BusPort & ~Copyable> {
             port.flush()
             isNumbered = false
         }
-        if !isNumbered { lateUntil = context.clock.now + response(of: board) }
+        if !isNumbered {
+            let end = context.clock.now + response(of: board)
+            lateUntil = max(lateUntil ?? end, end)
+        }
     }
 
     private func disconnect() {

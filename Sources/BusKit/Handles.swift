@@ -6,15 +6,42 @@ package enum SerialHandle {
     /// reaches every lock board. What is no terminal has no such mode, and does without.
     ///
     /// Root is not refused by that, so there is a lock beside it, which programs of this project ask for.
+    ///
+    /// A pseudo terminal keeps the mode while its other end is open, also when this process was killed: nobody but root could open
+    /// it again then, and somebody has to switch off what was left on. It is locked only.
     package static func keepToOurselves(_ handle: Int32) throws(PortFailure) {
+        try lock(handle)
+        if !isPseudo(handle) { _ = ioctl(handle, UInt(TIOCEXCL)) }
+    }
+
+    /// Opens a port for its lock alone: before anybody else sets its rate.
+    package static func lockBeforehand(_ path: String) throws(PortFailure) -> Int32 {
+        let handle = Glibc.open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+        guard handle >= 0 else { throw PortFailure(step: .open, errno: errno) }
+        do throws(PortFailure) { try lock(handle) } catch {
+            close(handle)
+            throw error
+        }
+        return handle
+    }
+
+    /// Keeps everybody out but root, as ``keepToOurselves(_:)`` does besides its lock.
+    package static func exclude(_ handle: Int32) {
+        if !isPseudo(handle) { _ = ioctl(handle, UInt(TIOCEXCL)) }
+    }
+
+    private static func lock(_ handle: Int32) throws(PortFailure) {
         guard flock(handle, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
             throw PortFailure(step: .open, errno: EWOULDBLOCK)
         }
-        _ = ioctl(handle, UInt(TIOCEXCL))
     }
 
-    /// A pseudo terminal whose other end stays open would keep the mode.
-    package static func giveBack(_ handle: Int32) { _ = ioctl(handle, UInt(TIOCNXCL)) }
+    /// The other ends of pseudo terminals have the majors 136-143 (Documentation/admin-guide/devices.txt of Linux).
+    private static func isPseudo(_ handle: Int32) -> Bool {
+        var state = stat()
+        guard fstat(handle, &state) == 0 else { return false }
+        return 136...143 ~= (state.st_rdev >> 8) & 0xFFF
+    }
 }
 
 /// What is done to the descriptor of a TCP connection, and what leads to one.

@@ -158,7 +158,8 @@ final class Peer: Sendable {
             guard let json = try? JSONReader.parse(String(line)) else { return nil }
             return Event(
                 kind: json["event"]?.stringValue ?? "", at: json["at"]?.doubleValue ?? 0,
-                coil: json["coil"]?.intValue ?? json["lock"]?.intValue, isOn: json["on"]?.boolValue ?? false,
+                coil: json["coil"]?.intValue ?? json["lock"]?.intValue,
+                isOn: json["on"]?.boolValue ?? false,
                 value: json["value"]?.intValue, hex: json["hex"]?.stringValue,
                 name: json["name"]?.stringValue ?? json["kind"]?.stringValue
                     ?? json["what"]?.stringValue)

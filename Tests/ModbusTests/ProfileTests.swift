@@ -227,6 +227,41 @@ import Testing
     }
 }
 
+@Suite struct `A profile that would be dangerous` {
+    private func refusal(_ text: String) async throws -> String {
+        let toml =
+            "[link]\ntransport = \"rtu\"\ndevice = \"/dev/x\"\n[[controller]]\nid = \"a\"\nboard = \"mine\"\nunit = 1\nfirst_id = 1\n"
+        do {
+            _ = try await Bench(toml, boards: ["mine": "lockers = 8\n" + text])
+        } catch {
+            return "\(error)"
+        }
+        throw Timeout(description: "accepted: \(text)")
+    }
+
+    /// On and off differ in their value alone: the late answer to one would confirm the other.
+    @Test func `is refused where the answer to an on could confirm an off`() async throws {
+        let text = try await refusal("[coils]\npulse = \"host\"\necho = \"address\"")
+        #expect(text.contains("board.coils.echo is \"address\""))
+    }
+
+    @Test func `is refused where it says inverted and fires the other way`() async throws {
+        for values in ["", "on = 0xFF00", "on = 0\noff = 0"] {
+            let text = try await refusal("[coils]\npulse = \"host\"\ninverted = true\n\(values)")
+            #expect(text.contains("board.coils."), "\(text)")
+        }
+    }
+
+    @Test func `is refused where a long pulse would be another command`() async throws {
+        for (most, words) in [("", "is missing"), ("max = 512", "is 512")] {
+            let text = try await refusal(
+                "[coils]\npulse = \"board\"\n[flash]\nfirst = 0\nbase = 0x0600\nunit_ms = 10\n\(most)"
+            )
+            #expect(text.contains("board.flash.max \(words)"), "\(text)")
+        }
+    }
+}
+
 @Suite struct `Link options` {
     private func settings(_ text: String) async throws -> LinkSettings {
         let controller =

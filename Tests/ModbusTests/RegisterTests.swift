@@ -41,13 +41,29 @@ struct `A board with registers` {
     }
 
     @Test func `is read back at a start, and a coil that is on is switched off`() async throws {
+        let sure = """
+            lockers = 8
+            [coils]
+            pulse = "host"
+            write = "register"
+            on = 1
+            off = 0
+            off_is_safe = true
+            [doors]
+            read = "discrete-inputs"
+            """
+        func bench(_ port: Int) async throws -> any LockController {
+            let bench = try await Bench(
+                Bench.tcpText(port, board: "sure"), boards: ["sure": sure])
+            return try #require(bench.controllers["board"])
+        }
         try await with(.board("--registers")) { peer in
-            let first = try await Bench.tcp(peer.port, board: "generic-register-8")
+            let first = try await bench(peer.port)
             try await first.start()
             // Left in the middle of its pulse, as by a module that is killed.
             let open = Task { try? await first.open(6, 1000) }
             try await eventually("the coil is on") { try await peer.ons.count == 1 }
-            let second = try await Bench.tcp(peer.port, board: "generic-register-8")
+            let second = try await bench(peer.port)
             try await second.start()
             #expect(try await second.doors().count == 8)
             #expect(try await peer.writes.map(\.coil) == [5, 5])

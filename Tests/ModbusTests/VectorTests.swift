@@ -196,6 +196,8 @@ struct `On the wire, a shipped profile` {
                 try await board.open(vector.locker, vector.pulse)
             }
             #expect(error.code == vector.code, "\(error)")
+            // Exception 4 is a failure while acting.
+            #expect(error.fired == (vector.exception == 4 ? .unknown : .no))
             #expect(error.message.contains("exception \(vector.exception)"), "\(error)")
             let requests = try await peer.events
             #expect(requests.allSatisfy { $0.name != nil })

@@ -77,7 +77,9 @@ struct `A board of a shipped profile` {
                 let report = try await board.open(vector.locker, vector.pulse)
                 #expect(vector.hasDoors && report.doorAfter == .open)
             } catch {
-                #expect(!vector.hasDoors && error.fired == .unknown, "\(error)")
+                // An answer that is later than any patience may hit the look at the door, too.
+                #expect(!vector.hasDoors || fault.hasPrefix("late"), "\(error)")
+                #expect(error.fired == .unknown, "\(error)")
             }
             #expect(try await peer.fired == [vector.locker])
             try await eventually("the coil has fallen") {

@@ -136,6 +136,13 @@ struct `A board of each family` {
             #expect(try await board.open(4).evidence == .echo)
             #expect(try await board.openDoors(of: family.lockers) == [4])
         }
+        // The first question comes back in pieces: that the line repeats nothing is not known then.
+        try await family.run(["--fault", "noise=8a01ff,on=status,first=1,count=1"]) {
+            board, peer, _ in
+            try await board.start()
+            _ = try await board.open(4)
+            #expect(try await peer.fired == [4])
+        }
         let deaf = faults + ["--fault", "silence,on=open"]
         try await family.run(deaf, options: "response_ms = 100") { board, peer, _ in
             try await board.start()

@@ -116,6 +116,13 @@ package struct BoardProfile: Sendable, Equatable {
             throw LockerError(
                 .invalidRequest, "board.coils.on and board.coils.off are both \(onValue)")
         }
+        // On and off differ in nothing but their values: the answer to one, late, would confirm the other.
+        if flash == nil, echo == .address {
+            throw LockerError(
+                .invalidRequest,
+                "board.coils.echo is \"address\" where the host ends the pulse; want exact, or an off could be confirmed by the answer to an on"
+            )
+        }
         if isInverted, offIsSafe {
             throw LockerError(
                 .invalidRequest,
@@ -127,10 +134,32 @@ package struct BoardProfile: Sendable, Equatable {
                 .invalidRequest,
                 "board.coils.at_once is \(atOnce); want 1 where the host ends the pulse")
         }
+        if let flash, flash.base != 0 {
+            // Units that carry into the command would be another command.
+            let bits = Int.bitWidth - flash.highest.leadingZeroBitCount
+            guard Int(flash.base) & ((1 << bits) - 1) == 0 else {
+                throw LockerError(
+                    .invalidRequest,
+                    "board.flash.max is \(flash.highest); want less, it reaches into board.flash.base, \(flash.base)"
+                )
+            }
+        }
         if let flash, flash.unit > longestPulse {
             throw LockerError(
                 .invalidRequest, "board.flash.unit_ms is above board.coils.max_pulse_ms")
         }
+        try checkPolarity()
+    }
+}
+
+extension BoardProfile {
+    /// What is called inverted and is not would be left unlocked by every open.
+    private func checkPolarity() throws(LockerError) {
+        guard isInverted, write == .coil, onValue != 0 || offValue == 0 else { return }
+        throw LockerError(
+            .invalidRequest,
+            "board.coils.inverted is true with on = \(onValue) and off = \(offValue); want on = 0, and off what locks"
+        )
     }
 }
 
@@ -147,6 +176,12 @@ extension BoardProfile.Flash {
             throw LockerError(
                 .invalidRequest,
                 "board.flash.command stands with base or max; want it alone, it has one length")
+        }
+        guard base == 0 || highest != nil else {
+            throw LockerError(
+                .invalidRequest,
+                "board.flash.max is missing; want the highest number of units that leaves the command in board.flash.base alone"
+            )
         }
         guard self.highest > 0, self.highest <= room else {
             throw LockerError(

@@ -160,13 +160,15 @@ extension ModbusController {
         }
         // This pulse is owed an off of its own, whatever became of an earlier one.
         doubts[shot.locker] = nil
-        let measured = onAt.duration(to: context.clock.now)
-        let pulse =
-            measured <= shot.pulse + Limits.pulseSlack ? min(measured, shot.pulse) : measured
         let deadline = shot.limitAfterPulse(Limits.release)
+        offAt = nil
         if let stuck = await release([shot.locker], until: deadline)[shot.locker] {
             throw stuckError(shot.locker, stuck, fired: fault == nil ? .yes : .unknown)
         }
+        // Until off left: it may have had to wait for the line to be silent.
+        let measured = onAt.duration(to: offAt ?? context.clock.now)
+        let pulse =
+            measured <= shot.pulse + Limits.pulseSlack ? min(measured, shot.pulse) : measured
         guard isWhole else {
             throw LockerError(
                 .cancelled,
@@ -200,7 +202,7 @@ extension ModbusController {
         if let doubt = refusalToRepeat(locker) { return doubt }
         guard let coil = plan.wires[locker]?.coil else { return nil }
         do throws(Fault) {
-            try await link.send(
+            offAt = try await link.send(
                 plan.order(coil, plan.profile.offValue), to: plan, isRelease: true, until: deadline)
         } catch {
             if error.mayHaveActed { doubts[locker] = error }

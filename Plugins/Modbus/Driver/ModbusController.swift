@@ -16,6 +16,8 @@ actor ModbusController: LockController {
     var doubts: [Int: Fault] = [:]
     /// Lockers whose coil read on at the start and has not read off since, on a board whose off is not known to be safe.
     var foundOn: Set<Int> = []
+    /// When the last off that was confirmed left.
+    var offAt: ContinuousClock.Instant?
     var survey = Survey.due
     /// The board did not answer the survey of the call that is under way.
     var isSurveyUnanswered = false
@@ -125,6 +127,9 @@ extension ModbusController {
                 plan.doors ?? probe, of: plan, isUrgent: false, until: deadline)
             noteDoorsAnswered()
             return .success(plan.doors(in: values, takenAt: context.clock.now))
+        } catch .refused(let refusal) where plan.doors == nil && 1...3 ~= refusal.number {
+            // It was only to be seen whether the board is there, and it is.
+            return .success([])
         } catch {
             return .failure(error.harmless(name))
         }

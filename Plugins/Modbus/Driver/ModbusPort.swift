@@ -13,6 +13,10 @@ package struct ModbusPort: BusPort, ~Copyable {
 
     private var context: OpaquePointer
     let framing: Framing
+    /// The serial port's path; nil over TCP.
+    private let device: String?
+    /// Holds the lock of a serial port, so that it is ours before libmodbus sets its rate; -1 while it is closed.
+    private var guardian: Int32 = -1
 
     /// Makes the context; touches neither network nor port.
     package init(_ transport: LinkSettings.Transport) throws(PortFailure) {
@@ -21,10 +25,12 @@ package struct ModbusPort: BusPort, ~Copyable {
         case .tcp(let host, let port):
             made = modbus_new_tcp_pi(host, String(port))
             framing = .tcp
+            device = nil
         case .serial(let serial):
             made = modbus_new_rtu(
                 serial.device, Int32(serial.baud), serial.parity.letter, 8, Int32(serial.stopBits))
             framing = .rtu
+            device = serial.device
         }
         guard let made else { throw PortFailure(step: .open, errno: Glibc.errno) }
         context = made
@@ -37,9 +43,15 @@ package struct ModbusPort: BusPort, ~Copyable {
         modbus_set_byte_timeout(made, 0, 0)
     }
 
+    private mutating func letGo() {
+        if guardian >= 0 { _ = Glibc.close(guardian) }
+        guardian = -1
+    }
+
     deinit {
         modbus_close(context)
         modbus_free(context)
+        if guardian >= 0 { _ = Glibc.close(guardian) }
     }
 
     // MARK: Connection
@@ -55,8 +67,10 @@ package struct ModbusPort: BusPort, ~Copyable {
     }
 
     /// - Parameter patience: over TCP, how long the kernel may go on trying to deliver a request.
-    package func open(within limit: Duration, deliveringFor patience: Duration) throws(PortFailure)
-    {
+    package mutating func open(
+        within limit: Duration, deliveringFor patience: Duration
+    ) throws(PortFailure) {
+        if let device { guardian = try SerialHandle.lockBeforehand(device) }
         // libmodbus waits for a connection as long as for an answer.
         setLimit(limit)
         Glibc.errno = 0
@@ -66,7 +80,7 @@ package struct ModbusPort: BusPort, ~Copyable {
         }
         switch framing {
         case .tcp: try NetworkHandle.forbidLateDelivery(handle, after: patience)
-        case .rtu: try SerialHandle.keepToOurselves(handle)
+        case .rtu: SerialHandle.exclude(handle)
         }
     }
 
@@ -74,9 +88,9 @@ package struct ModbusPort: BusPort, ~Copyable {
     var handle: Int32 { modbus_get_socket(context) }
 
     /// Ends the connection at once; an order on it that was not delivered never will be.
-    package func close() {
-        if framing == .rtu { SerialHandle.giveBack(handle) }
+    package mutating func close() {
         modbus_close(context)
+        letGo()
     }
 
     /// Hands the direction of an RS-485 line to the kernel; false where the port does not offer that.

@@ -39,7 +39,6 @@ package struct SerialPort: BusPort, ~Copyable {
 
     package mutating func close() {
         guard handle >= 0 else { return }
-        if case .serial = transport { SerialHandle.giveBack(handle) }
         _ = Glibc.close(handle)
         handle = -1
     }
@@ -161,11 +160,15 @@ package struct SerialPort: BusPort, ~Copyable {
         var heard = Heard(request: request, repeats: nature.repeats)
         while true {
             let finding = codec.find(question, in: heard.bytes)
-            if case .answer(let answer) = finding { return note(answer, to: question, heard) }
+            if case .answer(let answer) = finding {
+                return note(answer, to: question, codec, heard)
+            }
             var until = end
             if case .perhaps = finding { until = min(end, .now + silence) }
             guard wait(for: POLLIN, until: until) else {
-                if case .perhaps(let answer) = finding { return note(answer, to: question, heard) }
+                if case .perhaps(let answer) = finding {
+                    return note(answer, to: question, codec, heard)
+                }
                 throw heard.isEmpty
                     ? PortFailure(step: .receive, errno: ETIMEDOUT)
                     : PortFailure(
@@ -176,10 +179,23 @@ package struct SerialPort: BusPort, ~Copyable {
         }
     }
 
-    /// Only the answer to a question tells whether the line repeats what is sent: it never looks like the question.
-    private func note(_ answer: Answer, to question: Question, _ heard: Heard) -> Answer {
-        if !question.isOrder, nature.repeats != true { nature.repeats = heard.repeatsRequest }
+    /// Only the answer to a question tells whether the line repeats what is sent: it never looks like the question. That it does
+    /// not is known only where nothing else came, because a question that was repeated in pieces leaves pieces.
+    private func note(
+        _ answer: Answer, to question: Question, _ codec: any Codec, _ heard: Heard
+    ) -> Answer {
+        guard !question.isOrder, nature.repeats != true else { return answer }
+        if heard.repeatsRequest {
+            nature.repeats = true
+        } else if isAll(of: heard.bytes, codec, question) {
+            nature.repeats = false
+        }
         return answer
+    }
+
+    private func isAll(of bytes: [UInt8], _ codec: any Codec, _ question: Question) -> Bool {
+        codec.find(question, in: Array(bytes.dropFirst())) == .nothing
+            && codec.find(question, in: Array(bytes.dropLast())) == .nothing
     }
 
     private func send(_ request: [UInt8], until end: ContinuousClock.Instant) throws(PortFailure) {

@@ -4,7 +4,8 @@ package import SiteModel
 
 /// The site's events, with numbers that have no gaps, also from one start of the daemon to the next.
 ///
-/// With a journal an event is kept before anybody hears of it: a number that was told stands for the same event for ever.
+/// With a journal an event is kept before anybody hears of it: a number that was told stands for the same event for ever. Only while
+/// a disk does not answer are events told unkept, once more of them wait than are held here.
 package final class EventLog: Sendable {
     /// How many events are held for subscribers who come late, in memory and in the journal.
     package static let capacity = 10_000

@@ -78,7 +78,7 @@ package actor Scanner {
             travel = .zero
         }
         do throws(PortFailure) {
-            let port = try ModbusPort(transport)
+            var port = try ModbusPort(transport)
             try port.open(within: .seconds(3), deliveringFor: request.patience)
             self.port = consume port
         } catch {

@@ -65,7 +65,7 @@ private actor UnitWriter {
             if case .serial(let serial) = transport {
                 transport = .serial(ScanRequest.serial(serial.device, request.settings[0]))
             }
-            let port = try ModbusPort(transport)
+            var port = try ModbusPort(transport)
             try port.open(within: .seconds(3), deliveringFor: .seconds(1))
             defer { port.close() }
             _ = try port.exchange(order, within: .seconds(1))
