@@ -18,7 +18,7 @@ struct StateFolder: ~Copyable {
         let name = "\(path)/lock"
         let handle = retrying { Glibc.open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
         guard handle >= 0 else { throw StoreFailure(name, "cannot be opened", errno) }
-        guard retrying({ flock(handle, LOCK_EX | LOCK_NB) }) == 0 else {
+        guard Self.take(handle) else {
             let problem = errno
             let holder = Self.pid(in: handle)
             close(handle)
@@ -35,6 +35,17 @@ struct StateFolder: ~Copyable {
     }
 
     deinit { close(lock) }
+
+    /// Locks, a few times if need be: a child that its parent has just forked holds the lock, too, until it has become another
+    /// program a moment later.
+    private static func take(_ handle: Int32) -> Bool {
+        for _ in 0..<10 {
+            if retrying({ flock(handle, LOCK_EX | LOCK_NB) }) == 0 { return true }
+            guard errno == EWOULDBLOCK else { return false }
+            usleep(20_000)
+        }
+        return retrying { flock(handle, LOCK_EX | LOCK_NB) } == 0
+    }
 
     /// Makes sure that the database's file is there and nobody else's to read. Call it only while no connection is open:
     /// closing any handle of a file drops the locks that SQLite holds on it.
