@@ -8,6 +8,8 @@ package actor BusLink<Port: BusPort & ~Copyable> {
     package nonisolated let context: DriverContext
     private var port: Port
     private let lookup: HostLookup
+    /// How long the kernel may go on trying to deliver a request.
+    private let patience: Duration
     /// What the host's name stands for; empty before the first connection.
     private var addresses: [String] = []
 
@@ -31,15 +33,18 @@ package actor BusLink<Port: BusPort & ~Copyable> {
         queue.asUnownedSerialExecutor()
     }
 
-    /// - Parameter resolve: turns the name of a host into its addresses; may take as long as it likes.
+    /// - Parameters:
+    ///   - slowest: how long the slowest board may take to answer, where that is longer than the link's figure.
+    ///   - resolve: turns the name of a host into its addresses; may take as long as it likes.
     package init(
-        _ settings: LinkSettings, context: DriverContext,
+        _ settings: LinkSettings, context: DriverContext, slowest: Duration = .zero,
         resolve: @escaping HostLookup.Resolver = { host throws(PortFailure) in
             try NetworkHandle.resolve(host)
         }
     ) throws(LockerError) {
         self.settings = settings
         self.context = context
+        patience = max(settings.response, slowest)
         lookup = HostLookup(label: context.link, resolve: resolve)
         queue = DeviceQueue(label: context.link)
         do throws(PortFailure) {
@@ -125,14 +130,14 @@ package actor BusLink<Port: BusPort & ~Copyable> {
         let end = min(clock.now + settings.connect, deadline)
         guard case .tcp(_, let service) = settings.transport else {
             return try port.open(
-                within: clock.now.duration(to: end), deliveringFor: settings.response)
+                within: clock.now.duration(to: end), deliveringFor: patience)
         }
         var failure: PortFailure?
         for (index, address) in addresses.enumerated() {
             let share = clock.now.duration(to: end) / (addresses.count - index)
             do throws(PortFailure) {
                 try port.turn(to: address, service)
-                return try port.open(within: share, deliveringFor: settings.response)
+                return try port.open(within: share, deliveringFor: patience)
             } catch {
                 port.close()
                 failure = error

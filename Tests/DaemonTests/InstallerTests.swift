@@ -39,6 +39,28 @@ struct `An installer` {
             return (status, process.standardOutput, process.standardError)
         }
 
+        /// A daemon that has read the board, as controller `yard`.
+        func startYard() async throws -> RunningDaemon {
+            let link = """
+                driver = "modbus"
+                [link]
+                transport = "rtu"
+                device = "\(device)"
+                [[controller]]
+                id = "yard"
+                board = "waveshare-relay-8"
+                unit = 1
+                first_id = 1
+                door_wait_ms = 400
+                """
+            try write(link, to: "\(site.etc)/links.d/yard.toml")
+            let daemon = try await site.start()
+            try await eventually("the board is read") {
+                try await daemon.state(of: "yard") == "ready"
+            }
+            return daemon
+        }
+
         /// The requests that the board got, as bytes.
         var requests: [[UInt8]] {
             board.standardOutput.split(separator: "\n").compactMap { line in
@@ -146,22 +168,7 @@ struct `An installer` {
     /// Two masters on a line garble each other; root is kept out, too.
     @Test func `cannot scan a line that the daemon uses`() async throws {
         try await line(Self.waveshare + ["--boards", "1"]) { bench in
-            let link = """
-                driver = "modbus"
-                [link]
-                transport = "rtu"
-                device = "\(bench.device)"
-                [[controller]]
-                id = "yard"
-                board = "waveshare-relay-8"
-                unit = 1
-                first_id = 1
-                """
-            try write(link, to: "\(bench.site.etc)/links.d/yard.toml")
-            let daemon = try await bench.site.start()
-            try await eventually("the board is read") {
-                try await daemon.state(of: "yard") == "ready"
-            }
+            let daemon = try await bench.startYard()
             let scan = try await bench.scan("--units", "1-2")
             #expect(scan.status == 1)
             #expect(
@@ -180,23 +187,7 @@ struct `An installer` {
             try await line(
                 Self.waveshare + ["--boards", "1", "--close-after", "1"] + faults
             ) { bench in
-                let link = """
-                    driver = "modbus"
-                    [link]
-                    transport = "rtu"
-                    device = "\(bench.device)"
-                    [[controller]]
-                    id = "yard"
-                    board = "waveshare-relay-8"
-                    unit = 1
-                    first_id = 1
-                    door_wait_ms = 400
-                    """
-                try write(link, to: "\(bench.site.etc)/links.d/yard.toml")
-                let daemon = try await bench.site.start()
-                try await eventually("the doors are read") {
-                    try await daemon.state(of: "yard") == "ready"
-                }
+                let daemon = try await bench.startYard()
                 let refused = try await bench.lockerctl("probe", "yard/2")
                 #expect(refused.status == 2 && refused.err.contains("nothing was fired"))
                 let probe = try await bench.lockerctl(

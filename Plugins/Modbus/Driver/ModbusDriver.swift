@@ -22,7 +22,8 @@ package enum ModbusDriver: LockDriver {
                 .invalidRequest,
                 "the board of \(plan.id) has no serial line; want transport = \"tcp\"")
         }
-        let connection = try ModbusLink(settings, context: context)
+        let slowest = plans.map(\.profile.timing.response).max() ?? .zero
+        let connection = try ModbusLink(settings, context: context, slowest: slowest)
         return Dictionary(
             uniqueKeysWithValues: plans.map { plan in
                 (plan.id, ModbusController(plan, link: connection, context: context))

@@ -18,7 +18,8 @@ package enum SerialBoardDriver: LockDriver {
         try check(plans)
         let settings = try LinkSettings(
             link.options, usualBaud: try usualBaud(of: plans, link.options))
-        let connection = try SerialLink(settings, context: context)
+        let slowest = plans.map(\.profile.timing.response).max() ?? .zero
+        let connection = try SerialLink(settings, context: context, slowest: slowest)
         return Dictionary(
             uniqueKeysWithValues: plans.map { plan in
                 (plan.id, SerialBoardController(plan, link: connection, context: context))
