@@ -31,6 +31,9 @@ extension Vector {
         }
     }
 
+    /// Long enough for an answer to an on to come within it, on a busy machine too.
+    var calmPulse: Int { max(pulse, 400) }
+
     /// Whether the profile reads its doors.
     var hasDoors: Bool { board != "waveshare-relay-16" }
 }
@@ -49,10 +52,10 @@ struct `A board of a shipped profile` {
     func `fires its locks, one at a time, and shows their doors`(vector: Vector) async throws {
         try await vector.onWire { board, peer in
             try await board.start()
-            let report = try await board.open(vector.locker, vector.pulse)
+            let report = try await board.open(vector.locker, vector.calmPulse)
             #expect(report.evidence == .echo)
             #expect(report.doorAfter == (vector.hasDoors ? .open : nil))
-            _ = try await board.open(1, vector.pulse)
+            _ = try await board.open(1, vector.calmPulse)
             try await board.stop()
             #expect(try await peer.fired == [vector.locker, 1])
             try await eventually("every coil has fallen") {
@@ -74,7 +77,7 @@ struct `A board of a shipped profile` {
         try await vector.onWire(faults, options: "response_ms = 200") { board, peer in
             try await board.start()
             do throws(LockerError) {
-                let report = try await board.open(vector.locker, vector.pulse)
+                let report = try await board.open(vector.locker, vector.calmPulse)
                 #expect(vector.hasDoors && report.doorAfter == .open)
             } catch {
                 // An answer that is later than any patience may hit the look at the door, too.
@@ -94,7 +97,7 @@ struct `A board of a shipped profile` {
         try await vector.onWire(["silence"], options: "response_ms = 100") { board, peer in
             try await board.start()
             let error = try await failure { () async throws(LockerError) in
-                try await board.open(vector.locker, vector.pulse)
+                try await board.open(vector.locker, vector.calmPulse)
             }
             #expect(error.code == .timedOut && error.fired == .no)
             #expect(try await peer.fired == [])
@@ -112,7 +115,7 @@ struct `A board of a shipped profile` {
         for fault in ["jam", "stuck-sensor=closed"] + (isInverted ? [] : ["ignored"]) {
             try await vector.onWire(["\(fault),lock=\(vector.locker)"]) { board, _ in
                 try await board.start()
-                let report = try await board.open(vector.locker, vector.pulse)
+                let report = try await board.open(vector.locker, vector.calmPulse)
                 #expect(report.doorAfter == .closed, "\(fault)")
             }
         }
@@ -126,7 +129,7 @@ struct `A board of a shipped profile` {
             _ = try await board.readDoors()
             try await eventually("it is gone") { (try? await board.readDoors()) == nil }
             try await eventually("it is back") { (try? await board.readDoors()) != nil }
-            #expect(try await board.open(1, vector.pulse).evidence == .echo)
+            #expect(try await board.open(1, vector.calmPulse).evidence == .echo)
         }
     }
 }
