@@ -77,7 +77,7 @@ struct `A board of a shipped profile` {
         try await vector.onWire(faults, options: "response_ms = 200") { board, peer in
             try await board.start()
             do throws(LockerError) {
-                let report = try await board.open(vector.locker, vector.calmPulse)
+                let report = try await board.open(vector.locker, vector.pulse)
                 #expect(vector.hasDoors && report.doorAfter == .open)
             } catch {
                 // An answer that is later than any patience may hit the look at the door, too.
