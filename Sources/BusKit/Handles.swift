@@ -19,7 +19,7 @@ package enum SerialHandle {
         let handle = Glibc.open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
         guard handle >= 0 else { throw PortFailure(step: .open, errno: errno) }
         do throws(PortFailure) { try lock(handle) } catch {
-            close(handle)
+            _ = Glibc.close(handle)
             throw error
         }
         return handle
@@ -28,6 +28,12 @@ package enum SerialHandle {
     /// Keeps everybody out but root, as ``keepToOurselves(_:)`` does besides its lock.
     package static func exclude(_ handle: Int32) {
         if !isPseudo(handle) { _ = ioctl(handle, UInt(TIOCEXCL)) }
+    }
+
+    /// Unlocks and closes. Closing alone would leave the lock to a child that was forked this very moment.
+    package static func close(_ handle: Int32) {
+        _ = flock(handle, LOCK_UN)
+        _ = Glibc.close(handle)
     }
 
     private static func lock(_ handle: Int32) throws(PortFailure) {

@@ -18,7 +18,7 @@ struct StateFolder: ~Copyable {
         let name = "\(path)/lock"
         let handle = retrying { Glibc.open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
         guard handle >= 0 else { throw StoreFailure(name, "cannot be opened", errno) }
-        guard Self.take(handle) else {
+        guard retrying({ flock(handle, LOCK_EX | LOCK_NB) }) == 0 else {
             let problem = errno
             let holder = Self.pid(in: handle)
             close(handle)
@@ -34,17 +34,11 @@ struct StateFolder: ~Copyable {
         _ = retrying { Int32(truncatingIfNeeded: pwrite(handle, text, text.count, 0)) }
     }
 
-    deinit { close(lock) }
-
-    /// Locks, a few times if need be: a child that its parent has just forked holds the lock, too, until it has become another
-    /// program a moment later.
-    private static func take(_ handle: Int32) -> Bool {
-        for _ in 0..<10 {
-            if retrying({ flock(handle, LOCK_EX | LOCK_NB) }) == 0 { return true }
-            guard errno == EWOULDBLOCK else { return false }
-            usleep(20_000)
-        }
-        return retrying { flock(handle, LOCK_EX | LOCK_NB) } == 0
+    /// Unlocks before it closes: a child that was forked this very moment has the handle, too, and would keep the lock until it
+    /// has become another program.
+    deinit {
+        flock(lock, LOCK_UN)
+        close(lock)
     }
 
     /// Makes sure that the database's file is there and nobody else's to read. Call it only while no connection is open:

@@ -56,6 +56,28 @@ import Testing
         await journal.close()
     }
 
+    /// A child that is forked has all handles until it has become another program. The lock must not be its to keep.
+    @Test func `a closed journal lets go of its folder though a child has the handle`() async throws
+    {
+        try await withTemporaryDirectory { directory in
+            let state = "\(directory)/state"
+            let journal = try fixture.open(state)
+            let handles = (0..<1024).filter { number in
+                let path = try? FileManager.default.destinationOfSymbolicLink(
+                    atPath: "/proc/self/fd/\(number)")
+                return path == "\(state)/lock"
+            }
+            let ours = try #require(handles.first)
+            // What a fork does with it.
+            let childs = dup(Int32(ours))
+            defer { close(childs) }
+            await journal.close()
+            let again = try fixture.open(state, run: 2)
+            #expect(again.state == .durable)
+            await again.close()
+        }
+    }
+
     @Test func `garbage is left as it is`() async throws {
         try await withTemporaryDirectory { directory in
             let reason = try await reasonToLeave(directory) { file in

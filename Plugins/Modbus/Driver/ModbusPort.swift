@@ -44,14 +44,14 @@ package struct ModbusPort: BusPort, ~Copyable {
     }
 
     private mutating func letGo() {
-        if guardian >= 0 { _ = Glibc.close(guardian) }
+        if guardian >= 0 { SerialHandle.close(guardian) }
         guardian = -1
     }
 
     deinit {
         modbus_close(context)
         modbus_free(context)
-        if guardian >= 0 { _ = Glibc.close(guardian) }
+        if guardian >= 0 { SerialHandle.close(guardian) }
     }
 
     // MARK: Connection

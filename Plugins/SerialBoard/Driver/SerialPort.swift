@@ -18,7 +18,7 @@ package struct SerialPort: BusPort, ~Copyable {
         self.transport = transport
     }
 
-    deinit { if handle >= 0 { _ = Glibc.close(handle) } }
+    deinit { if handle >= 0 { SerialHandle.close(handle) } }
 
     package mutating func turn(to address: String, _ service: Int) throws(PortFailure) {
         target = (address, service)
@@ -39,7 +39,7 @@ package struct SerialPort: BusPort, ~Copyable {
 
     package mutating func close() {
         guard handle >= 0 else { return }
-        _ = Glibc.close(handle)
+        SerialHandle.close(handle)
         handle = -1
     }
 
