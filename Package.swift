@@ -154,6 +154,10 @@ let package = Package(
 
         // Tests. `TestSupport` finds the checkout, its programs and the independent peers.
         room("TestSupport", ["JSONLines"], path: "Tests/Support"),
+        // A link as the daemon would read it, for the tests of drivers.
+        room(
+            "DriverBench", ["LockerKit", "SiteConfig", "SiteModel", "TestSupport"],
+            path: "Tests/DriverBench"),
         tests("JSONLinesTests", ["JSONLines", "SiteModel", "TestSupport"]),
         tests(
             "LockerKitTests",
@@ -200,15 +204,14 @@ let package = Package(
         tests(
             "ModbusTests",
             [
-                "BusKit", "ModbusDriver", "LockerKit", "LockerKitTesting", "SiteConfig",
-                "SiteModel",
+                "BusKit", "DriverBench", "ModbusDriver", "LockerKit", "LockerKitTesting",
                 "JSONLines", "TestSupport", logging,
             ]),
         tests(
             "SerialBoardTests",
             [
-                "BusKit", "SerialBoardDriver", "LockerKit", "LockerKitTesting", "SiteConfig",
-                "SiteModel", "JSONLines", "TestSupport", logging,
+                "BusKit", "DriverBench", "SerialBoardDriver", "LockerKit", "LockerKitTesting",
+                "JSONLines", "TestSupport", logging,
             ]),
         tests(
             "HTTPUplinkTests",

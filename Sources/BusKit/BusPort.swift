@@ -2,7 +2,7 @@ import Glibc
 package import LockerKit
 
 /// The handle of a line or an endpoint, with calls that block up to the limit they are given: they belong on a `DeviceQueue`.
-package protocol BusPort: ~Copyable {
+package protocol BusPort: ~Copyable, SendableMetatype {
     /// Whether anything in an answer tells which request it belongs to, apart from the connection it comes on. Without that a
     /// new connection to the same line is left alone as long as an answer may take.
     static var isNumbered: Bool { get }
@@ -48,13 +48,14 @@ package struct PortFailure: Error, Equatable {
     /// Whether only a person can mend it.
     package var isPermission: Bool { errno == EACCES || errno == EPERM }
 
+    /// Whether another program has a serial port.
+    package var isTaken: Bool { step == .open && (errno == EWOULDBLOCK || errno == EBUSY) }
+
     /// What the system calls it, in lower case.
     package var words: String {
         if step == .resolve { return String(cString: gai_strerror(errno)).lowercased() }
         guard errno != 0 else { return "no reason given" }
-        if step == .open, errno == EWOULDBLOCK || errno == EBUSY {
-            return "another program has the port"
-        }
+        if isTaken { return "another program has the port" }
         return String(cString: strerror(errno)).lowercased()
     }
 }

@@ -1,3 +1,4 @@
+import DriverBench
 import Foundation
 import JSONLines
 import LockerKit
@@ -5,8 +6,6 @@ import LockerKitTesting
 import Locks
 import Logging
 import ModbusDriver
-import SiteConfig
-import SiteModel
 import TestSupport
 import Testing
 
@@ -62,37 +61,7 @@ struct Bench {
     static func load(
         _ toml: String, boards: [String: String] = [:]
     ) async throws -> LinkDescription {
-        try await withTemporaryDirectory { root in
-            let module = "\(root)/modules/modbus"
-            let files = FileManager.default
-            try files.createDirectory(atPath: module, withIntermediateDirectories: true)
-            for name in ["module.toml", "boards"] {
-                try files.copyItem(
-                    atPath: "\(Checkout.root)/Plugins/Modbus/\(name)", toPath: "\(module)/\(name)")
-            }
-            try write(
-                "site = \"bench\"\n[power.main]\nat_once = 1\ngap_ms = 0\n",
-                to: "\(root)/lockerd.toml")
-            try write("driver = \"modbus\"\n" + toml, to: "\(root)/links.d/bench.toml")
-            for (name, text) in boards { try write(text, to: "\(root)/boards/\(name).toml") }
-            let result = SiteLoader(directory: root, moduleDirectories: ["\(root)/modules"]).load()
-            guard result.problems.isEmpty, let plan = result.plan?.links.first else {
-                throw Timeout(
-                    description: result.problems.map(\.description).joined(separator: "; "))
-            }
-            return LinkDescription(
-                name: plan.name, options: Options(plan.options, path: "link."),
-                controllers: plan.controllers.map { controller in
-                    ControllerDescription(
-                        id: controller.id, options: Options(controller.options),
-                        board: Options(controller.board, path: "board."),
-                        lockers: controller.lockers.map { locker in
-                            LockerDescription(
-                                number: locker.number, hasSensor: locker.hasSensor,
-                                options: Options(locker.options))
-                        })
-                })
-        }
+        try await LinkFixture.load(toml, driver: "modbus", folder: "Modbus", boards: boards)
     }
 }
 
@@ -206,19 +175,6 @@ func with<Result>(
         await peer.stop()
         throw error
     }
-}
-
-/// The error `body` ends with.
-func failure<Value: Sendable>(
-    _ body: () async throws(LockerError) -> Value
-) async throws -> LockerError {
-    let value: Value
-    do throws(LockerError) {
-        value = try await body()
-    } catch {
-        return error
-    }
-    throw Timeout(description: "no error but \(value)")
 }
 
 extension LockController {

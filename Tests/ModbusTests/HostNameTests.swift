@@ -1,5 +1,6 @@
 import BusKit
 import Dispatch
+import DriverBench
 import Glibc
 import JSONLines
 import LockerKit

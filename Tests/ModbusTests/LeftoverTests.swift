@@ -1,4 +1,5 @@
 import BusKit
+import DriverBench
 import Glibc
 import JSONLines
 import LockerKit

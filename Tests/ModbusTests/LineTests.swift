@@ -1,3 +1,4 @@
+import DriverBench
 import Foundation
 import LockerKit
 import LockerKitTesting

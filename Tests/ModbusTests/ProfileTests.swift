@@ -1,4 +1,5 @@
 import BusKit
+import DriverBench
 import Foundation
 import JSONLines
 import LockerKit

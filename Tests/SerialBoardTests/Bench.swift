@@ -1,11 +1,10 @@
+import DriverBench
 import Foundation
 import Glibc
 import JSONLines
 import LockerKit
 import LockerKitTesting
 import SerialBoardDriver
-import SiteConfig
-import SiteModel
 import TestSupport
 import Testing
 
@@ -30,42 +29,11 @@ struct Bench {
         get throws { try #require(controllers["board"]) }
     }
 
-    /// The link as the configuration's reader understands it; throws what it objects to.
     static func load(
         _ toml: String, boards: [String: String] = [:]
     ) async throws -> LinkDescription {
-        try await withTemporaryDirectory { root in
-            let module = "\(root)/modules/serial-board"
-            let files = FileManager.default
-            try files.createDirectory(atPath: module, withIntermediateDirectories: true)
-            for name in ["module.toml", "boards"] {
-                try files.copyItem(
-                    atPath: "\(Checkout.root)/Plugins/SerialBoard/\(name)",
-                    toPath: "\(module)/\(name)")
-            }
-            try write(
-                "site = \"bench\"\n[power.main]\nat_once = 1\ngap_ms = 0\n",
-                to: "\(root)/lockerd.toml")
-            try write("driver = \"serial-board\"\n" + toml, to: "\(root)/links.d/bench.toml")
-            for (name, text) in boards { try write(text, to: "\(root)/boards/\(name).toml") }
-            let result = SiteLoader(directory: root, moduleDirectories: ["\(root)/modules"]).load()
-            guard result.problems.isEmpty, let plan = result.plan?.links.first else {
-                throw Timeout(
-                    description: result.problems.map(\.description).joined(separator: "; "))
-            }
-            return LinkDescription(
-                name: plan.name, options: Options(plan.options, path: "link."),
-                controllers: plan.controllers.map { controller in
-                    ControllerDescription(
-                        id: controller.id, options: Options(controller.options),
-                        board: Options(controller.board, path: "board."),
-                        lockers: controller.lockers.map { locker in
-                            LockerDescription(
-                                number: locker.number, hasSensor: locker.hasSensor,
-                                options: Options(locker.options))
-                        })
-                })
-        }
+        try await LinkFixture.load(
+            toml, driver: "serial-board", folder: "SerialBoard", boards: boards)
     }
 }
 
@@ -199,19 +167,6 @@ final class WireBoard: Sendable {
             try await events.filter { $0.kind == "request" && $0.text == "open" }.count
         }
     }
-}
-
-/// The error `body` ends with.
-func failure<Value: Sendable>(
-    _ body: () async throws(LockerError) -> Value
-) async throws -> LockerError {
-    let value: Value
-    do throws(LockerError) {
-        value = try await body()
-    } catch {
-        return error
-    }
-    throw Timeout(description: "no error but \(value)")
 }
 
 extension LockController {

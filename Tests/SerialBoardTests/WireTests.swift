@@ -1,3 +1,4 @@
+import DriverBench
 import LockerKit
 import LockerKitTesting
 import Logging

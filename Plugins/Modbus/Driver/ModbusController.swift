@@ -42,38 +42,24 @@ actor ModbusController: LockController {
         isStarted = true
         survey = .due
         unansweredSurveys = 0
-        try await outcome {
-            do throws(Fault) {
-                try await self.link.join(self.plan.id)
-                return .success(())
-            } catch {
-                return .failure(error.harmless(self.name))
-            }
-        }
+        try await link.start(plan.id, name)
     }
 
     func open(_ command: OpenCommand) async throws(LockerError) -> OpenReport {
         guard plan.wires[command.locker] != nil else {
             throw LockerError(.unknownLocker, "no locker \(command.locker) on \(plan.id)")
         }
-        let ticket = OpenTicket()
-        // A task of its own: a cancelled open still has to switch the coil off, with pauses and time limits that work.
-        let work = Task { await self.link.alone { await self.perform(command, ticket) } }
-        return try await withTaskCancellationHandler {
-            await work.value
-        } onCancel: {
-            ticket.cancel()
-        }.get()
+        return try await link.runOpen { await self.perform(command, $0) }
     }
 
     func readDoors() async throws(LockerError) -> [DoorReading] {
-        try await outcome { await self.readAllDoors() }
+        try await link.run { await self.readAllDoors() }
     }
 
     func stop() async throws(LockerError) {
         isStarted = false
         current?.cancel()
-        try await outcome {
+        try await link.run {
             let deadline = self.context.clock.now + Limits.stop
             var stuck: LockerError?
             let faults = await self.release(self.energised.sorted(), until: deadline)
@@ -83,13 +69,6 @@ actor ModbusController: LockController {
             await self.link.leave(self.plan.id)
             return stuck.map { .failure($0) } ?? .success(())
         }
-    }
-
-    /// Runs `body` alone on the link, in a task that nobody cancels: everything in it has its own limit.
-    private func outcome<Value: Sendable>(
-        _ body: @escaping @Sendable () async -> Result<Value, LockerError>
-    ) async throws(LockerError) -> Value {
-        try await Task { await self.link.alone(body) }.value.get()
     }
 
     private func perform(

@@ -21,7 +21,7 @@ package struct BoardPlan: Sendable {
         id = description.id
         profile = try BoardProfile(description.board)
         let family = profile.family
-        let address = UInt8(try description.options.integer("address", in: family.addresses))
+        let address = UInt8(try description.options.integer("address", in: family.codec.addresses))
         codec =
             switch family {
             case .kerong: KerongCodec(address: address)
@@ -31,13 +31,14 @@ package struct BoardPlan: Sendable {
             }
         let said = try description.options.optionalInteger("open_level", in: 0...1)
         let openLevel = said.map { $0 == 1 } ?? profile.openLevel
+        let channels = family.codec.channels
         var wires: [Int: Wires] = [:]
         for locker in description.lockers {
             let channel = try locker.options.optionalInteger("channel") ?? locker.number
-            guard family.channels.contains(channel) else {
+            guard channels.contains(channel) else {
                 throw LockerError(
                     .invalidRequest,
-                    "locker \(locker.number) of \(description.id) has channel \(channel); want \(family.channels.lowerBound)-\(family.channels.upperBound) on a \(family.rawValue) board"
+                    "locker \(locker.number) of \(description.id) has channel \(channel); want \(channels.lowerBound)-\(channels.upperBound) on a \(family.rawValue) board"
                 )
             }
             let isInverted = try locker.options.optionalBoolean("sensor_inverted") ?? false

@@ -39,7 +39,7 @@ package struct BoardProfile: Sendable, Equatable {
         openLevel = try doors.optionalInteger("open", in: 0...1).map { $0 == 1 }
         baud = try options.table("line").optionalInteger("baud") ?? 9600
         timing = try BoardTiming(options.table("timing"))
-        if readsAll, !family.canReadAll {
+        if readsAll, !family.codec.canReadAll {
             throw LockerError(
                 .invalidRequest,
                 "board.doors.read is \"all\"; want each, \(family.rawValue) boards tell of one lock at a time"
@@ -49,30 +49,13 @@ package struct BoardProfile: Sendable, Equatable {
 }
 
 extension BoardProfile.Family {
-    var addresses: ClosedRange<Int> {
+    /// What its boards speak.
+    var codec: any Codec.Type {
         switch self {
-        case .kerong: KerongCodec.addresses
-        case .hex: HexCodec.addresses
-        case .winnsen: WinnsenCodec.addresses
-        case .wkly: WKLYCodec.addresses
-        }
-    }
-
-    var channels: ClosedRange<Int> {
-        switch self {
-        case .kerong: KerongCodec.channels
-        case .hex: HexCodec.channels
-        case .winnsen: WinnsenCodec.channels
-        case .wkly: WKLYCodec.channels
-        }
-    }
-
-    var canReadAll: Bool {
-        switch self {
-        case .kerong: KerongCodec.canReadAll
-        case .hex: HexCodec.canReadAll
-        case .winnsen: WinnsenCodec.canReadAll
-        case .wkly: WKLYCodec.canReadAll
+        case .kerong: KerongCodec.self
+        case .hex: HexCodec.self
+        case .winnsen: WinnsenCodec.self
+        case .wkly: WKLYCodec.self
         }
     }
 }

@@ -37,48 +37,27 @@ actor SerialBoardController: LockController {
                 "the doors of \(name) are unknown until somebody says what they tell while open: want open_level = 0 or 1 in its [[controller]]"
             )
         }
-        try await outcome {
-            do throws(Fault) {
-                try await self.link.join(self.plan.id)
-                return .success(())
-            } catch {
-                return .failure(error.harmless(self.name))
-            }
-        }
+        try await link.start(plan.id, name)
     }
 
     func open(_ command: OpenCommand) async throws(LockerError) -> OpenReport {
         guard plan.wires[command.locker] != nil else {
             throw LockerError(.unknownLocker, "no locker \(command.locker) on \(plan.id)")
         }
-        let ticket = OpenTicket()
-        // A task of its own: what is known of an open that is cancelled half-way still has to be found out.
-        let work = Task { await self.link.alone { await self.perform(command, ticket) } }
-        return try await withTaskCancellationHandler {
-            await work.value
-        } onCancel: {
-            ticket.cancel()
-        }.get()
+        return try await link.runOpen { await self.perform(command, $0) }
     }
 
     func readDoors() async throws(LockerError) -> [DoorReading] {
-        try await outcome { await self.readSome() }
+        try await link.run { await self.readSome() }
     }
 
     func stop() async throws(LockerError) {
         isStarted = false
         current?.cancel()
-        try await outcome {
+        try await link.run {
             await self.link.leave(self.plan.id)
             return .success(())
         }
-    }
-
-    /// Runs `body` alone on the link, in a task that nobody cancels: everything in it has its own limit.
-    private func outcome<Value: Sendable>(
-        _ body: @escaping @Sendable () async -> Result<Value, LockerError>
-    ) async throws(LockerError) -> Value {
-        try await Task { await self.link.alone(body) }.value.get()
     }
 
     private var notStarted: LockerError {

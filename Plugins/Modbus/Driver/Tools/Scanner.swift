@@ -82,7 +82,14 @@ package actor Scanner {
             try port.open(within: .seconds(3), deliveringFor: request.patience)
             self.port = consume port
         } catch {
-            let hint = error.isPermission ? "; want the port's group, usually dialout" : ""
+            let hint =
+                if error.isPermission {
+                    "; want the port's group, usually dialout"
+                } else if error.isTaken {
+                    "; stop lockerd, or take the link out of its configuration"
+                } else {
+                    ""
+                }
             throw LockerError(.linkDown, "\(endpoint) cannot be opened: \(error.words)\(hint)")
         }
     }
