@@ -43,8 +43,8 @@ package struct ProfileShelf: Sendable {
         for name in names.sorted() {
             switch catalog.board(name, for: module) {
             case .found(let profile): profiles[name] = .object(profile.values)
-            // A site's profile for another driver is not wrong, only not for this one.
-            case .broken(_, let found): problems += found.map(\.description)
+            // It may be wrong, or the site's own for another driver: nobody can tell from here.
+            case .broken(_, let found): problems += found.prefix(1).map(\.description)
             case .missing: break
             }
         }

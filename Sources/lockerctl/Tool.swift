@@ -14,20 +14,10 @@ struct Tool {
         self.word = word
         do throws(ProfileShelf.Missing) {
             shelf = try ProfileShelf(
-                of: driver, directory: config, moduleDirectories: Self.moduleDirectories())
+                of: driver, directory: config, moduleDirectories: ModuleFolders.besideProgram)
         } catch {
             throw Failure(.failed, error.description)
         }
-    }
-
-    /// Beside the program as a build leaves it, then as an installation does.
-    private static func moduleDirectories() -> [String] {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-        let path = String(
-            decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "/usr/bin"
-        return ["\(folder)/lockerd-modules", "\(folder)/../libexec/lockerd/modules"]
     }
 
     /// Runs the tool to its end; `take` is given everything it tells, and returns a line to answer with, if any. Throws what it

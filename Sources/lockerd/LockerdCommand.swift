@@ -52,13 +52,13 @@ struct LockerdCommand: AsyncParsableCommand {
     }
 
     private var loader: SiteLoader {
-        SiteLoader(directory: config, moduleDirectories: Machine.moduleDirectories())
+        SiteLoader(directory: config, moduleDirectories: ModuleFolders.besideProgram)
     }
 
     /// Everything that is wrong, advice too: whoever asks wants to hear of it before the daemon says it to nobody.
     private func checkConfiguration() -> ExitCode {
         let loader = SiteLoader(
-            directory: config, moduleDirectories: Machine.moduleDirectories(),
+            directory: config, moduleDirectories: ModuleFolders.besideProgram,
             vetting: { ModuleVetting.objection(to: $0) })
         let problems = loader.load().problems
         for problem in problems { print(problem) }

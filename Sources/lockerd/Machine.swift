@@ -44,23 +44,6 @@ enum Machine {
         }.joined()
     }
 
-    /// The folder that holds this program.
-    static func programFolder() -> String {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-        guard count > 0 else { return "/usr/bin" }
-        let path = String(
-            decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "/"
-    }
-
-    /// Where modules are looked for when `lockerd.toml` does not say: beside the program as a build leaves it, then as an
-    /// installation does.
-    static func moduleDirectories() -> [String] {
-        let folder = programFolder()
-        return ["\(folder)/lockerd-modules", "\(folder)/../libexec/lockerd/modules"]
-    }
-
     static func environment() -> [String: String] {
         var variables: [String: String] = [:]
         var entry = environ

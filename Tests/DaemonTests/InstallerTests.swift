@@ -142,6 +142,8 @@ struct `An installer` {
             let scan = try await bench.scan("--units", "1-3", "--baud", "9600", "--parity", "none")
             #expect(scan.status == 1 && scan.out.isEmpty)
             #expect(scan.err.contains("nobody answered"))
+            let other = try await bench.lockerctl("scan", "simulator", "--device", bench.device)
+            #expect(other.status == 2 && other.err.contains("driver simulator has no scan"))
         }
     }
 
@@ -172,8 +174,7 @@ struct `An installer` {
             let scan = try await bench.scan("--units", "1-2")
             #expect(scan.status == 1)
             #expect(
-                scan.err.contains("another program has the port") || scan.err.contains("permission")
-                    || scan.err.contains("busy"), "\(scan.err)")
+                scan.err.contains("another program has the port; stop lockerd"), "\(scan.err)")
             #expect(try await daemon.stop() == 0)
         }
     }

@@ -70,9 +70,8 @@ struct LinkDraft {
                 continue
             }
             lines += controller(board, nextID)
-            nextID +=
-                (board.matches.first?.lockers ?? 0) + 100 - (board.matches.first?.lockers ?? 0)
-                % 100
+            // Each board begins with a hundred of its own.
+            nextID += ((board.matches.first?.lockers ?? 0) / 100 + 1) * 100
         }
         return lines.map(Output.clean).joined(separator: "\n") + "\n"
     }

@@ -72,11 +72,16 @@ struct ScanVerb: Verb {
     @Flag(help: "Go on with other rates when somebody has answered.")
     var all = false
 
-    func validate() throws { _ = try request() }
+    func validate() throws {
+        guard driver == "modbus" else {
+            throw ValidationError("driver \(driver) has no scan; there is one for modbus")
+        }
+        _ = try request()
+    }
 
     func execute() async throws {
         let tool = try Tool("scan", of: driver, config: line.config)
-        for problem in tool.shelf.problems { Output.error("left out: \(problem)") }
+        for problem in tool.shelf.problems { Output.error("profile left out: \(problem)") }
         var found: [FoundBoard] = []
         let isShown = Output.isErrorTerminal && !global.json
         try await tool.run(try request()) { event in
