@@ -69,7 +69,7 @@ class Line:
         self.buffer = bytearray()
         self.began = self.heard = 0.0
         # The end of the last reply: what comes sooner than a silence after it has come too soon.
-        self.quiet_since = -1.0
+        self.quiet_since = self.wrote = -1.0
         self.patience = None
         self.sending = None
         self.waiting = []
@@ -203,6 +203,7 @@ class Line:
         if self.sending:
             self.waiting.append(sending)
         elif not self.is_paced:
+            self.wrote = time.monotonic()
             self.port.write(sending.data)
             self.sent(sending)
         else:
@@ -224,6 +225,8 @@ class Line:
         def write():
             if self.sending is not sending:
                 return
+            # Before it is written: whoever reads it may be quicker than the rest of this program.
+            self.wrote = time.monotonic()
             self.port.write(burst)
             sending.sent += len(burst)
             self.send_more(start)
@@ -233,7 +236,7 @@ class Line:
     def sent(self, sending):
         now = time.monotonic()
         if sending.is_reply:
-            self.quiet_since = now
+            self.quiet_since = self.wrote
             say(event="reply", at=now, hex=sending.data.hex(" "), fault=sending.fault)
         else:
             say(event="push", at=now, hex=sending.data.hex(" "))
