@@ -22,10 +22,10 @@ package final class ControlServer: Sendable {
 
     /// `reload` reads the configuration and hands it to the core; it is called for peers that hold `configure`.
     /// `restartUplink` starts an uplink's module anew, and answers false where there is none of that name. `owners` may do
-    /// everything without a rule.
+    /// everything without a rule. `modules` are started beside it, and keep their share of the process's file handles.
     package init(
-        core: any ControlCore, plan: ControlPlan, group: MultiThreadedEventLoopGroup,
-        version: String,
+        core: any ControlCore, plan: ControlPlan, modules: Int = 0,
+        group: MultiThreadedEventLoopGroup, version: String,
         reload: @escaping @Sendable () async throws(LockerError) -> ReloadView,
         restartUplink: @escaping @Sendable (String) async -> Bool = { _ in false }, logger: Logger,
         clock: any MonotonicClock = ContinuousClock(),
@@ -35,7 +35,8 @@ package final class ControlServer: Sendable {
         self.plan = plan
         self.group = group
         context = ServerContext(
-            core: core, plan: plan, version: version, reload: reload, restartUplink: restartUplink,
+            core: core, plan: plan, modules: modules, version: version, reload: reload,
+            restartUplink: restartUplink,
             logger: logger,
             clock: clock, wallClock: wallClock, limits: limits, owners: owners)
     }
@@ -110,9 +111,10 @@ package final class ControlServer: Sendable {
             }
     }
 
-    /// Takes over the rules and the client limit of another plan, also for those who are connected. The socket stays.
-    package func updatePolicy(_ plan: ControlPlan) {
-        context.adopt(plan)
+    /// Takes over the rules and the client limit of another plan, also for those who are connected, and that it has `modules`.
+    /// The socket stays.
+    package func updatePolicy(_ plan: ControlPlan, modules: Int = 0) {
+        context.adopt(plan, modules: modules)
     }
 
     /// Accepts nobody, reads no further request, lets out the replies that are under way for `grace`, and closes.

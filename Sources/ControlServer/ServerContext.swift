@@ -29,11 +29,12 @@ final class ServerContext: Sendable {
     private struct Clients {
         var channels: [ObjectIdentifier: any Channel] = [:]
         var maximum: Int
+        var modules: Int
         var isStopping = false
     }
 
     init(
-        core: any ControlCore, plan: ControlPlan, version: String,
+        core: any ControlCore, plan: ControlPlan, modules: Int, version: String,
         reload: @escaping @Sendable () async throws(LockerError) -> ReloadView,
         restartUplink: @escaping @Sendable (String) async -> Bool, logger: Logger,
         clock: any MonotonicClock, wallClock: @escaping @Sendable () -> WallTime,
@@ -50,7 +51,7 @@ final class ServerContext: Sendable {
         daemonVersion = version
         encoder = StatusEncoder(core: core, clock: clock, wallClock: wallClock)
         policy = Mutex(AccessPolicy(rules: plan.rules, owners: owners))
-        clients = Mutex(Clients(maximum: plan.maximumClients))
+        clients = Mutex(Clients(maximum: plan.maximumClients, modules: modules))
     }
 
     // MARK: Rights
@@ -60,9 +61,12 @@ final class ServerContext: Sendable {
 
     func grant(to peer: Peer) -> Grant { policy.withLock { $0 }.grant(to: peer) }
 
-    func adopt(_ plan: ControlPlan) {
+    func adopt(_ plan: ControlPlan, modules: Int) {
         policy.withLock { $0 = AccessPolicy(rules: plan.rules, owners: owners) }
-        clients.withLock { $0.maximum = plan.maximumClients }
+        clients.withLock { clients in
+            clients.maximum = plan.maximumClients
+            clients.modules = modules
+        }
         generation.add(1, ordering: .releasing)
     }
 
@@ -76,18 +80,21 @@ final class ServerContext: Sendable {
         case stopping
     }
 
-    /// Connections beyond the limit that are kept for those who need no rule: whoever has to set things right gets in also when
-    /// others hold every place.
+    /// Connections beyond the limit, and file handles, that are kept for those who need no rule: whoever has to set things right
+    /// gets in also when others hold every place.
     static let ownersReserve = 8
 
     /// - Parameter handle: the connection's.
     func admit(_ channel: any Channel, _ peer: Peer, handle: Int32) -> Admission {
         // A new handle has the lowest free number: with this one, all below are taken.
         let handles = Self.handleLimit()
-        if Int(handle) >= handles - limits.spareHandles { return .noHandles(limit: handles) }
         let isOwner = owners.contains(peer.uid)
         return clients.withLock { clients in
             if clients.isStopping { return .stopping }
+            let spare =
+                limits.spareHandles + limits.handlesPerModule * clients.modules
+                + (isOwner ? 0 : Self.ownersReserve)
+            if Int(handle) >= handles - spare { return .noHandles(limit: handles) }
             let limit = clients.maximum + (isOwner ? Self.ownersReserve : 0)
             guard clients.channels.count < limit else { return .full(limit: clients.maximum) }
             clients.channels[ObjectIdentifier(channel)] = channel

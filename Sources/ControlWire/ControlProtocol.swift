@@ -59,6 +59,9 @@ package struct ControlLimits: Sendable {
     /// File handles that no client gets, because the daemon dies without them: a module that is started takes several, and
     /// libdispatch ends the process when it cannot open a file in `/proc` to look after its threads.
     package var spareHandles = 16
+    /// As many more for each module: its three streams, so that all of them can be started anew while clients hold whatever they
+    /// may.
+    package var handlesPerModule = 3
     /// Elements of one batch.
     package var batchElements = 64
     /// Bytes of replies that the unfinished batches of a connection may collect; elements past it are answered with `BUSY`.

@@ -33,6 +33,9 @@ package struct SitePlan: Sendable, Equatable {
         self.doors = doors
         self.stateDirectory = stateDirectory
     }
+
+    /// Modules that the daemon starts: one for each link and each uplink.
+    package var moduleCount: Int { links.count + uplinks.count }
 }
 
 /// What is expected of doors and their sensors.

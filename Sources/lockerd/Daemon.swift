@@ -133,7 +133,8 @@ actor Daemon {
                 bootID: bootID, executor: LoopExecutor(loops.next()), journal: journal,
                 machine: machine, passing: EndAt.passing(Machine.environment())))
         let server = ControlServer(
-            core: site, plan: plan.control, group: loops, version: Version.number,
+            core: site, plan: plan.control, modules: plan.moduleCount, group: loops,
+            version: Version.number,
             reload: { [weak self] () async throws(LockerError) in
                 guard let self else { throw .stopping }
                 return try await self.reload()
@@ -236,7 +237,7 @@ actor Daemon {
             logger.warning("site has changed; it takes a restart to get its new name")
         }
         plan = next
-        server.updatePolicy(next.control)
+        server.updatePolicy(next.control, modules: next.moduleCount)
         var view = await site.reload(next)
         view.problems = loaded.problems.prefix(Self.problemsTold).map(\.description)
         guard !isStopping else { throw .stopping }
