@@ -221,13 +221,29 @@ final class JournalStore {
     /// as broken and mended with each.
     func wantOfRoom() -> StoreFailure? {
         guard lacksRoom, file != nil else { return nil }
-        let hasRoom = try? queue.inDatabase { db in
+        lacksRoom = !hasRoom()
+        if lacksRoom, hasItsPages() {
+            // Copying takes no room then, and gives the log all that it has had.
+            nextCheckpoint = 0
+            checkpoint(from: 1)
+            lacksRoom = !hasRoom()
+        }
+        return lacksRoom ? StoreFailure(name, DatabaseError(resultCode: .SQLITE_FULL)) : nil
+    }
+
+    /// Whether the database's own file is as large as it will be with what the log holds.
+    private func hasItsPages() -> Bool {
+        let missing = try? queue.inDatabase { db in try WriteAheadLog.missingBytes(db) }
+        return missing == 0
+    }
+
+    private func hasRoom() -> Bool {
+        let found = try? queue.inDatabase { db in
             try db.run("BEGIN IMMEDIATE")
             defer { try? db.run("ROLLBACK") }
             return WriteAheadLog(db)?.reserve(pages: logSize.pages + limits.roomPages) ?? true
         }
-        lacksRoom = hasRoom != true
-        return lacksRoom ? StoreFailure(name, DatabaseError(resultCode: .SQLITE_FULL)) : nil
+        return found == true
     }
 
     /// Takes its leave: the next run will know that nothing was lost.

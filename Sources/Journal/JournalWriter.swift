@@ -236,6 +236,12 @@ final class JournalWriter: @unchecked Sendable {
             case .note(let more, _): entries += more
             }
         }
+        if let want, entries.isEmpty {
+            // What little room there is stays for what happens.
+            fail(want)
+            answer(items, .failure(want.forCaller))
+            return tell(refused)
+        }
         do {
             let store = try prepareStore { legacy in
                 // What was handed over of lockers knew nothing of these.

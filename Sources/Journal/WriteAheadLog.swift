@@ -19,6 +19,24 @@ struct WriteAheadLog {
         self.methods = methods
     }
 
+    /// How much longer the database's own file becomes when the log is copied into it.
+    static func missingBytes(_ db: Database) throws -> Int64 {
+        var found: UnsafeMutablePointer<sqlite3_file>?
+        let code = withUnsafeMutablePointer(to: &found) {
+            sqlite3_file_control(
+                db.sqliteConnection, "main", SQLITE_FCNTL_FILE_POINTER, UnsafeMutableRawPointer($0))
+        }
+        guard code == SQLITE_OK, let found, let methods = found.pointee.pMethods else {
+            throw DatabaseError(resultCode: ResultCode(rawValue: code))
+        }
+        var size: Int64 = 0
+        let read = methods.pointee.xFileSize(found, &size)
+        guard read == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: read)) }
+        let pages = try Int64.fetchOne(db, sql: "PRAGMA page_count") ?? 0
+        let pageSize = try Int64.fetchOne(db, sql: "PRAGMA page_size") ?? 0
+        return max(0, pages * pageSize - size)
+    }
+
     func sync() throws {
         let code = methods.pointee.xSync(handle, SQLITE_SYNC_NORMAL)
         guard code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: code)) }
