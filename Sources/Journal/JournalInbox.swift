@@ -23,6 +23,8 @@ struct JournalInbox {
     /// Entries that gave way, because a disk that does not answer let too many gather.
     private(set) var dropped = 0
     private var count = 0
+    /// Those of them that somebody waits for.
+    private var recorded = 0
 
     /// What became of an item.
     enum Outcome: Equatable {
@@ -31,14 +33,20 @@ struct JournalInbox {
         case refused
     }
 
-    /// Takes the item unless `limit` entries wait already. What is noted always finds room: events give way first, as in the
-    /// backlog, then the oldest notes.
+    /// Takes the item, up to `limit` entries in all. A quarter of them is for what is noted, which always finds room: events give
+    /// way first, as in the backlog, then the oldest notes. A record that finds nothing waiting is taken whatever its size.
     mutating func add(_ item: Item, now: Int64, noteDelay: Int64, limit: Int) -> Outcome {
-        if case .record = item, count >= limit { return .refused }
+        if case .record = item {
+            guard recorded == 0 || recorded + item.weight <= limit - limit / 4 else {
+                return .refused
+            }
+            guard count < limit else { return .refused }
+            recorded += item.weight
+        }
         count += item.weight
         items.append(item)
         // Down to well below it, so that not every note has to look through all of them.
-        if count > limit { makeRoom(limit - limit / 8) }
+        if count > limit { makeRoom(max(limit, recorded + limit / 4) - limit / 8) }
         return .taken(mustWake: isToWake(for: item, now: now, noteDelay: noteDelay))
     }
 
@@ -82,6 +90,7 @@ struct JournalInbox {
         defer {
             items = []
             count = 0
+            recorded = 0
             dropped = 0
             isUrgent = false
             firstNote = nil

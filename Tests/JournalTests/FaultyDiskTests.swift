@@ -1,12 +1,13 @@
 import FaultyDisk
 import JSONLines
-import Journal
 import LockerCore
 import LockerKit
 import Locks
 import SiteModel
 import TestSupport
 import Testing
+
+@testable import Journal
 
 /// A file layer of SQLite that fails on command.
 // Sendable because every call takes the layer's own lock.
@@ -28,15 +29,18 @@ enum Code {
     static let readOnly: Int32 = 8
 }
 
-@Suite struct FaultyDiskTests {
-    private let fixture = JournalFixture()
-    private let refusals = Mutex<[String]>([])
-
-    private static var patient: JournalLimits {
-        var limits = JournalLimits.quick
+extension JournalLimits {
+    /// Without a second attempt in any test's time.
+    static var patient: JournalLimits {
+        var limits = quick
         limits.retryMs = 3_600_000
         return limits
     }
+}
+
+@Suite struct FaultyDiskTests {
+    private let fixture = JournalFixture()
+    private let refusals = Mutex<[String]>([])
 
     @Test(arguments: [
         (Code.full, "the disk is full"),
@@ -49,7 +53,7 @@ enum Code {
         try await withTemporaryDirectory { directory in
             let disk = try Disk()
             let state = "\(directory)/state"
-            let journal = try fixture.open(state, limits: Self.patient, vfs: disk.name)
+            let journal = try fixture.open(state, limits: JournalLimits.patient, vfs: disk.name)
             try await journal.record(fixture.beginning("op-1", .at(1), seq: 1), synced: true)
             faulty_disk_fail_writes(disk.handle, code)
             journal.note(fixture.end("op-1", .at(1), seq: 2), promptly: false)
@@ -92,116 +96,28 @@ enum Code {
         }
     }
 
-    @Test func `a disk that fills up in the midst of anything leaves nothing half`() async throws {
-        try await withTemporaryDirectory { directory in
-            let disk = try Disk()
-            var limits = Self.patient
-            limits.roomPages = 0
-            let journal = try fixture.open("\(directory)/state", limits: limits, vfs: disk.name)
-            var kept: [String] = []
-            var seq: UInt64 = 0
-            for room in stride(from: 0, to: 60_000, by: 977) {
-                faulty_disk_set_room(disk.handle, Int64(room))
-                let id = "op-\(room)"
-                seq += 1
-                do {
-                    try await journal.record(
-                        fixture.beginning(id, .at(room), seq: seq), synced: room % 2 == 0)
-                    kept.append(id)
-                } catch let failure as JournalFailure {
-                    #expect(failure == JournalFailure("the disk is full"))
-                }
-                let found = try await journal.operation(id: id)
-                #expect((found != nil) == (kept.last == id))
-            }
-            faulty_disk_set_room(disk.handle, -1)
-            try await journal.record([], synced: true)
-            #expect(kept.count > 20)
-            #expect(kept.count < 60)
-            for id in kept { #expect(try await journal.operation(id: id) != nil) }
-            let page = try await journal.audit(AuditQuery(limit: 1000))
-            #expect(page.headNumber == Int64(kept.count))
-            #expect(try problems(in: page) == [])
-            await journal.close()
+    @Test func `what happened keeps its place beside those who wait for a disk`() {
+        var inbox = JournalInbox()
+        let audit = JournalEntry.audit(AuditNote(.service, fixture.stamp()))
+        func add(_ item: JournalInbox.Item) -> Bool {
+            inbox.add(item, now: 0, noteDelay: 50, limit: 80) != .refused
         }
-    }
-
-    @Test func `a disk with room for a few pages takes what has happened and begins nothing`()
-        async throws
-    {
-        try await withTemporaryDirectory { directory in
-            let disk = try Disk()
-            let journal = try fixture.open("\(directory)/state", vfs: disk.name)
-            try await journal.record(fixture.beginning("op-1", .at(1), seq: 1), synced: true)
-            faulty_disk_set_room(disk.handle, 0)
-            await #expect(throws: JournalFailure("the disk is full")) {
-                try await journal.record(fixture.beginning("op-2", .at(2), seq: 2), synced: true)
-            }
-            let broken = JournalState.broken(
-                reason: "\(directory)/state/journal.sqlite: the disk is full")
-            // Half of what is wanted, and many times what the outcome takes.
-            let wanted = JournalLimits.standard.roomPages * 4120
-            faulty_disk_set_room(disk.handle, Int64(wanted / 2))
-            journal.note(fixture.end("op-1", .at(1), seq: 3), promptly: true)
-            try await eventually("the outcome is written") {
-                try await journal.operation(id: "op-1")?.view.state == .done
-            }
-            await #expect(throws: JournalFailure("the disk is full")) {
-                try await journal.record(fixture.beginning("op-3", .at(3), seq: 4), synced: true)
-            }
-            #expect(try await journal.operation(id: "op-3") == nil)
-            #expect(fixture.states.withLock { $0 } == [broken])
-            try await fixture.isTold([1, 2, 3, 4])
-            // With the other half, by itself and although nobody asks.
-            faulty_disk_set_room(disk.handle, Int64(wanted))
-            try await eventually("it heals") { journal.state == .durable }
-            try await journal.record(fixture.beginning("op-3", .at(3), seq: 5), synced: true)
-            #expect(fixture.states.withLock { $0 } == [broken, .durable])
-            await journal.close()
+        func record(_ count: Int) -> Bool {
+            add(.record(Array(repeating: audit, count: count), synced: true) { _ in })
         }
-    }
-
-    @Test func `a disk that is full at the beginning heals by itself`() async throws {
-        try await withTemporaryDirectory { directory in
-            let disk = try Disk()
-            faulty_disk_set_room(disk.handle, 5000)
-            let journal = try fixture.open("\(directory)/state", vfs: disk.name)
-            #expect(
-                journal.state
-                    == .broken(reason: "\(directory)/state/journal.sqlite: the disk is full"))
-            faulty_disk_set_room(disk.handle, -1)
-            try await eventually("it heals") { journal.state == .durable }
-            await journal.close()
-        }
-    }
-
-    @Test func `of what waits for a full disk the oldest events give way first`() async throws {
-        try await withTemporaryDirectory { directory in
-            let disk = try Disk()
-            var limits = Self.patient
-            limits.backlog = 10
-            let journal = try fixture.open("\(directory)/state", limits: limits, vfs: disk.name)
-            faulty_disk_fail_writes(disk.handle, Code.full)
-            for seq in 1...20 {
-                let body = EventBody.doorOpened(locker: .at(seq))
-                var entries: [JournalEntry] = [
-                    .event(Event(seq: UInt64(seq), at: fixture.wall, body: body))
-                ]
-                if seq <= 4 { entries.append(.audit(AuditNote(.service, fixture.stamp()))) }
-                journal.note(entries, promptly: true)
-                try await eventually("the event was handed on") {
-                    fixture.written.withLock { $0.last } == UInt64(seq)
-                }
-            }
-            faulty_disk_fail_writes(disk.handle, 0)
-            try await journal.record([], synced: true)
-            #expect(try await journal.audit(AuditQuery(limit: 99)).headNumber == 4)
-            await journal.close()
-            let again = try fixture.open("\(directory)/state", run: 2)
-            #expect(again.legacy.events.map(\.seq) == Array(15...20))
-            #expect(again.legacy.lastSeq == 20)
-            await again.close()
-        }
+        #expect((0..<20).allSatisfy { _ in add(.note([audit], promptly: false)) })
+        // One that finds nobody waiting is taken, though it is larger than all there is; nobody else is.
+        #expect(record(100))
+        #expect(!record(1))
+        #expect(add(.note([audit], promptly: false)))
+        var (items, dropped) = inbox.takeAll()
+        #expect(dropped == 11 && items.count == 11)
+        // Three quarters are for those who wait.
+        #expect((0..<20).allSatisfy { _ in record(2) })
+        #expect(!record(1))
+        #expect((0..<20).allSatisfy { _ in add(.note([audit], promptly: false)) })
+        (items, dropped) = inbox.takeAll()
+        #expect(dropped == 0 && items.count == 40)
     }
 
     @Test func `what gathers while a disk does not answer has a limit`() async throws {
