@@ -82,10 +82,14 @@ final class Peer: Sendable {
     /// The port it listens at; nil on a serial line.
     let port: Int
 
-    private init(_ script: String, _ arguments: [String]) async throws {
-        process = try ChildProcess(
-            Checkout.python,
+    private convenience init(_ script: String, _ arguments: [String]) async throws {
+        try await self.init(
+            program: Checkout.python,
             ["-u", "\(Checkout.root)/Tests/Bench/modbus/\(script)", "--with-parent"] + arguments)
+    }
+
+    private init(program: String, _ arguments: [String]) async throws {
+        process = try ChildProcess(program, arguments)
         try await process.waitForOutput("listening ")
         let where_ = process.standardOutput.split(separator: "\n").first?.split(separator: " ").last
         port = where_.flatMap { Int($0) } ?? 0
@@ -119,6 +123,23 @@ final class Peer: Sendable {
     /// The peer that knows a vector's bytes and nothing else.
     static func replay(_ arguments: [String]) async throws -> Peer {
         try await Peer("replay.py", arguments)
+    }
+
+    /// A board that libmodbus serves, compiled into `folder`.
+    static func libmodbus(_ folder: String, _ arguments: String...) async throws -> Peer {
+        let program = "\(folder)/libmodbus_server"
+        let compile = try ChildProcess(
+            "/bin/sh",
+            [
+                "-c",
+                #"exec "$1" -std=gnu11 -Werror -Wall -o "$2" "$3" $(pkg-config --cflags --libs libmodbus)"#,
+                "sh", Checkout.compiler ?? "cc", program,
+                "\(Checkout.root)/Tests/Bench/modbus/libmodbus_server.c",
+            ])
+        guard try await compile.exitStatus(within: .seconds(60)) == 0 else {
+            throw Timeout(description: compile.standardError)
+        }
+        return try await Peer(program: program, arguments)
     }
 
     /// What it has printed so far.

@@ -98,13 +98,11 @@ struct SpawnTests {
         }
         """#
 
-    private static let compiler: String? = ["/usr/bin/cc", "/usr/bin/clang", "/usr/bin/gcc"].first {
-        FileManager.default.isExecutableFile(atPath: $0)
-    }
-
     @Test(
         "When the daemon is killed its modules end: one hears the signal, another the end of its input",
-        .enabled(if: compiler != nil || Checkout.isCI, "no C compiler for the daemon's stand-in"),
+        .enabled(
+            if: Checkout.compiler != nil || Checkout.isCI, "no C compiler for the daemon's stand-in"
+        ),
         arguments: [
             "while True: time.sleep(1)",
             "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsys.stdin.read()",
@@ -113,7 +111,7 @@ struct SpawnTests {
         try await withTemporaryDirectory { folder in
             try write(Self.parent, to: "\(folder)/parent.c")
             let compile = try ChildProcess(
-                Self.compiler ?? "/usr/bin/cc",
+                Checkout.compiler ?? "/usr/bin/cc",
                 [
                     "-I", "\(Checkout.root)/Sources/CPosixShim/include", "-o", "\(folder)/parent",
                     "\(folder)/parent.c", "\(Checkout.root)/Sources/CPosixShim/spawn.c",

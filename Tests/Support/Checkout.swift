@@ -28,6 +28,14 @@ package enum Checkout {
             ? nil : "no \(python); `make deps` makes it"
     }
 
+    /// A C compiler: the system's, or the one that comes with Swift. In CI a missing one is a failure, not a skip.
+    package static let compiler: String? = {
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+        let folders = path.split(separator: ":")
+        let found = ["cc", "clang", "gcc"].flatMap { name in folders.map { "\($0)/\(name)" } }
+        return found.first { FileManager.default.isExecutableFile(atPath: $0) }
+    }()
+
     /// By how much more memory a process may use than a test would otherwise allow: a sanitizer needs a share of its own.
     package static let memoryFactor =
         ProcessInfo.processInfo.environment["LOCKERD_MEMORY_FACTOR"].flatMap { Int($0) } ?? 1
