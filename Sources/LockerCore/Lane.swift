@@ -1,4 +1,5 @@
 import LockerKit
+import Locks
 import SiteModel
 
 /// The serial queue of one link: opens in order, reads of the doors in between.
@@ -11,6 +12,10 @@ actor Lane {
     static let missesUntilFaulted = 3
     /// Pause between two reads while somebody waits for a door: people see the answer at once.
     static let watchfulPoll: Duration = .milliseconds(50)
+    /// How long a free lane stays free for the open that waited for it: what is between the two, a supply with room and the journal,
+    /// takes a few milliseconds, and a read that slips in takes a whole exchange on the line. A supply that is busy takes longer, and
+    /// then the doors are read meanwhile.
+    static let keepsFree: Duration = .milliseconds(50)
     /// Pauses between two reads of a controller that does not answer: a quarter of the time it has been silent. A board that is
     /// gone costs the others on its bus ever less, and one that was gone briefly is found again soon.
     static let shortestFaultedPoll: Duration = .seconds(1)
@@ -43,6 +48,8 @@ actor Lane {
     nonisolated let plan: LinkPlan
     let context: CoreContext
     private nonisolated let turns = Turnstile(capacity: 1)
+    /// Until then the next turn is kept for an open that has seen the lane free.
+    private nonisolated let kept = Mutex<ContinuousClock.Instant?>(nil)
     private nonisolated let alarm: Alarm
     var phase = Phase.starting
     var startingSince: ContinuousClock.Instant
@@ -179,8 +186,9 @@ extension Lane {
                 await alarm.sleep(until: context.clock.now + Self.shortestFaultedPoll)
                 continue
             }
-            if next.value.due > context.clock.now {
-                await alarm.sleep(until: next.value.due)
+            let due = max(next.value.due, kept.withLock(\.self) ?? next.value.due)
+            if due > context.clock.now {
+                await alarm.sleep(until: due)
             } else {
                 await poll(next.key)
             }
@@ -191,6 +199,7 @@ extension Lane {
         do { try await turns.enter(.routine) } catch { return }
         defer { turns.leave() }
         guard let controller = stations[id]?.controller else { return }
+        kept.withLock { $0 = nil }
         let life = life
         let result: Result<[DoorReading], LockerError>
         do throws(LockerError) {
@@ -273,9 +282,12 @@ struct Shot: Sendable {
 }
 
 extension Lane {
-    /// Waits until nothing else is under way here: nobody shall hold a supply while he stands behind a driver that hangs.
+    /// Waits until nothing else is under way here: nobody shall hold a supply while he stands behind a driver that hangs. Reads stay
+    /// away for a moment then, but not for one open after the other: between two that do not fire there is a read.
     nonisolated func waitUntilFree() async throws(CancellationError) {
         try await turns.enter(.urgent)
+        let end = context.clock.now + Self.keepsFree
+        kept.withLock { $0 = $0 ?? end }
         turns.leave()
     }
 
@@ -291,6 +303,7 @@ extension Lane {
         }
         try await takeTurn(ticket)
         defer { turns.leave() }
+        kept.withLock { $0 = nil }
         let grant: SupplyLine.Grant
         do {
             grant = try await supply.start()

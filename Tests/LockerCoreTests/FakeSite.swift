@@ -15,6 +15,7 @@ final class FakeController: LockController {
         var deadlines: [ContinuousClock.Instant?] = []
         var doors: [Int: DoorState] = [:]
         var reads = 0
+        var readAt: ContinuousClock.Instant?
         /// What an open answers; nil opens the door at once.
         var onOpen: [Int: Result<OpenReport, LockerError>] = [:]
         var onRead: LockerError?
@@ -69,6 +70,7 @@ final class FakeController: LockController {
     func readDoors() async throws(LockerError) -> [DoorReading] {
         let result: Result<[DoorReading], LockerError> = state.withLock { state in
             state.reads += 1
+            state.readAt = clock.now
             if let error = state.onRead { return .failure(error) }
             guard capabilities.doorSensors else { return .success([]) }
             return .success(

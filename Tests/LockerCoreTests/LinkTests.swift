@@ -69,6 +69,48 @@ import Testing
         #expect(fake.site.snapshot.locker(.id(101))?.quality(at: fake.clock.now) == .good)
     }
 
+    @Test func aFreeLineIsKeptForTheOpenThatWaitedForItButNotForLong() async throws {
+        let journal = FakeJournal()
+        let fake = try await FakeSite([FakeSite.link("wall", firstID: 101)], journal: journal)
+        let board = try #require(fake.boards["wall"])
+        func reads() -> Int { board.state.withLock(\.reads) }
+        func heldSyncs() -> Int { journal.contents.withLock(\.heldSyncs) }
+        /// Just before the next read is due.
+        func wait() async throws {
+            let before = reads()
+            try await fake.turn("a read", step: .milliseconds(1)) { reads() > before }
+            let since = try #require(board.state.withLock(\.readAt)).duration(to: fake.clock.now)
+            fake.clock.advance(by: max(.zero, .milliseconds(480) - since))
+        }
+        try await wait()
+        journal.hold()
+        let first = Task { try await fake.ask("wall/1") }
+        try await settle("it has its intent written") { heldSyncs() == 1 }
+        let before = reads()
+        fake.clock.advance(by: .milliseconds(40))
+        for _ in 0..<1000 { await Task.yield() }
+        #expect(reads() == before && board.opens == [])
+        board.holdOpens()
+        journal.release()
+        try await settle("it fires") { board.opens == [1] }
+        #expect(reads() == before)
+        board.release()
+        _ = try await fake.turning { try await first.value }
+
+        // A disk that takes its time keeps nobody's doors from being read.
+        try await wait()
+        journal.hold()
+        let second = Task { try await fake.ask("wall/2") }
+        try await settle("it has its intent written") { heldSyncs() == 1 }
+        let later = reads()
+        fake.clock.advance(by: .milliseconds(60))
+        try await settle("the doors are read") { reads() > later }
+        #expect(board.opens == [1])
+        journal.release()
+        _ = try await fake.turning { try await second.value }
+        #expect(board.opens == [1, 2])
+    }
+
     @Test func oneMissedReadIsNoFault() async throws {
         let fake = try await FakeSite([FakeSite.link("wall", firstID: 101)])
         let board = try #require(fake.boards["wall"])

@@ -75,9 +75,9 @@ struct `A serial line` {
             let bench = try await line.bench("generic-coil-8", "response_ms = 400", clock: clock)
             let board = try #require(bench.controllers["board"])
             try await board.start()
-            // 3.5 characters at 9600 baud and a millisecond, rounded up; after a time-out as long as an answer may take.
+            // 3.5 characters at 9600 baud and a millisecond; after a time-out as long as an answer may take.
             for (isAnswered, gap) in [
-                (false, Duration.milliseconds(400)), (true, .milliseconds(6)),
+                (false, Duration.milliseconds(400)), (true, .microseconds(5011)),
             ] {
                 let peer = isAnswered ? try await Peer.serialBoard(line.far) : nil
                 if isAnswered { clock.advance(by: .seconds(1)) }

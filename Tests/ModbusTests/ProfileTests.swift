@@ -284,11 +284,13 @@ import Testing
                         direction: .auto)))
     }
 
-    @Test(arguments: [(1200, 34), (9600, 6), (19_200, 4), (38_400, 3), (115_200, 3)])
+    @Test(arguments: [
+        (1200, 33_084), (9600, 5011), (19_200, 3006), (38_400, 2750), (115_200, 2750),
+    ])
     func `leave the silence between frames that the rate asks for`(baud: Int, gap: Int) async throws
     {
         let plain = try await settings("transport = \"rtu\"\ndevice = \"/dev/x\"\nbaud = \(baud)")
-        #expect(plain.frameGap == .milliseconds(gap))
+        #expect(plain.frameGap == .microseconds(gap))
         let spaced = try await settings(
             "transport = \"rtu\"\ndevice = \"/dev/x\"\nbaud = \(baud)\nspacing_ms = 250")
         #expect(spaced.frameGap == plain.frameGap && spaced.spacing == .milliseconds(250))

@@ -90,8 +90,8 @@ import Testing
                 "[link]\n\(options)" + controller("a", board, address))
             return try LinkSettings(bench.link.options, usualBaud: bench.plan.profile.baud).frameGap
         }
-        let slow = Duration.milliseconds(6)
-        let fast = Duration.milliseconds(4)
+        let slow = Duration.microseconds(5011)
+        let fast = Duration.microseconds(3006)
         #expect(try await gap(Self.line, "winnsen-16", 1) == slow)
         #expect(try await gap(Self.line, "kerong-kr-cu16", 1) == fast)
         #expect(try await gap(Self.line + "\nbaud = 9600", "kerong-kr-cu16", 1) == slow)

@@ -1,14 +1,15 @@
 /* What an open costs at least: the same three exchanges by libmodbus alone, without a daemon.
  *
- *     bare_open DEVICE BAUD UNIT COUNT
+ *     bare_open DEVICE BAUD UNIT COUNT [order]
  *
- * Reads the doors, orders a pulse (flash on, as on Waveshare relay boards), reads the doors. Prints the milliseconds of each
- * round as a JSON array.
+ * Reads the doors, orders a pulse (flash on, as on Waveshare relay boards), reads the doors. With `order` it does nothing but
+ * order a pulse, from a board that takes it in a register. Prints the milliseconds of each round as a JSON array.
  */
 #include <errno.h>
 #include <modbus.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,10 +20,23 @@ static double now(void)
     return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
 }
 
+static int open_one(modbus_t *line, int unit, int lock, useconds_t gap)
+{
+    uint8_t doors[8], frame[MODBUS_MAX_ADU_LENGTH];
+    uint8_t order[] = {(uint8_t)unit, 5, 2, (uint8_t)lock, 0, 1};
+    int isWell = modbus_read_input_bits(line, 0, 8, doors) == 8;
+    usleep(gap);
+    isWell = isWell && modbus_send_raw_request(line, order, sizeof order) > 0
+        && modbus_receive_confirmation(line, frame) > 0;
+    usleep(gap);
+    return isWell && modbus_read_input_bits(line, 0, 8, doors) == 8;
+}
+
 int main(int count, char **words)
 {
-    if (count != 5) {
-        fprintf(stderr, "usage: bare_open DEVICE BAUD UNIT COUNT\n");
+    int is_order = count == 6 && strcmp(words[5], "order") == 0;
+    if (count != 5 && !is_order) {
+        fprintf(stderr, "usage: bare_open DEVICE BAUD UNIT COUNT [order]\n");
         return 64;
     }
     int baud = atoi(words[2]), unit = atoi(words[3]), rounds = atoi(words[4]);
@@ -33,20 +47,12 @@ int main(int count, char **words)
     }
     modbus_set_byte_timeout(line, 0, 0);
     /* The silence between two frames, as the driver keeps it. */
-    useconds_t gap = baud > 19200 ? 3000 : 38500000 / baud + 2000;
+    useconds_t gap = (baud > 19200 ? 1750 : 38500000 / baud) + 1000;
     printf("[");
     for (int round = 0; round < rounds; round++) {
-        uint8_t doors[8], frame[MODBUS_MAX_ADU_LENGTH];
-        uint8_t order[] = {(uint8_t)unit, 5, 2, (uint8_t)(round % 8), 0, 1};
-        usleep(400000);
+        usleep(is_order ? 10000 : 400000);
         double began = now();
-        int isWell = modbus_read_input_bits(line, 0, 8, doors) == 8;
-        usleep(gap);
-        isWell = isWell && modbus_send_raw_request(line, order, sizeof order) > 0
-            && modbus_receive_confirmation(line, frame) > 0;
-        usleep(gap);
-        isWell = isWell && modbus_read_input_bits(line, 0, 8, doors) == 8;
-        if (!isWell) {
+        if (is_order ? modbus_write_register(line, 1 + round % 8, 0x0500) != 1 : !open_one(line, unit, round % 8, gap)) {
             fprintf(stderr, "bare_open: %s\n", modbus_strerror(errno));
             return 1;
         }
