@@ -190,14 +190,17 @@ extension Lane {
             if due > context.clock.now {
                 await alarm.sleep(until: due)
             } else {
-                await poll(next.key)
+                await poll(next.key, isOnTime: true)
             }
         }
     }
 
-    func poll(_ id: String) async {
+    /// - Parameter isOnTime: only because it was due; gives way to an open that the line is kept free for.
+    func poll(_ id: String, isOnTime: Bool = false) async {
         do { try await turns.enter(.routine) } catch { return }
         defer { turns.leave() }
+        // That open may have been before this in the queue.
+        if isOnTime, let end = kept.withLock(\.self), context.clock.now < end { return }
         guard let controller = stations[id]?.controller else { return }
         kept.withLock { $0 = nil }
         let life = life
