@@ -4,27 +4,34 @@ package import LockerKit
 /// has to be brought to an end.
 extension BusLink where Port: ~Copyable {
     /// Runs `body` alone on the line; everything in it has its own limit.
-    package nonisolated func run<Value: Sendable>(
-        _ body: @escaping @Sendable () async -> Result<Value, LockerError>
+    package func run<Value: Sendable>(
+        _ body: nonisolated(nonsending) @escaping @Sendable () async -> Result<Value, LockerError>
     ) async throws(LockerError) -> Value {
-        try await Task { await self.alone(body) }.value.get()
+        // Not by the task's value, which is waited for on another thread.
+        try await withCheckedContinuation { continuation in
+            Task { continuation.resume(returning: await self.alone(body)) }
+        }.get()
     }
 
     /// Runs an open alone on the line, with the ticket through which its caller can take it back.
-    package nonisolated func runOpen(
-        _ body: @escaping @Sendable (OpenTicket) async -> Result<OpenReport, LockerError>
+    package func runOpen(
+        _ body:
+            nonisolated(nonsending) @escaping @Sendable (OpenTicket) async -> Result<
+                OpenReport, LockerError
+            >
     ) async throws(LockerError) -> OpenReport {
         let ticket = OpenTicket()
-        let work = Task { await self.alone { await body(ticket) } }
         return try await withTaskCancellationHandler {
-            await work.value
+            await withCheckedContinuation { continuation in
+                Task { continuation.resume(returning: await self.alone { await body(ticket) }) }
+            }
         } onCancel: {
             ticket.cancel()
         }.get()
     }
 
     /// Connects for a controller that starts; errors call its board `name`.
-    package nonisolated func start(_ controller: String, _ name: String) async throws(LockerError) {
+    package func start(_ controller: String, _ name: String) async throws(LockerError) {
         try await run {
             do throws(Fault) {
                 return .success(try await self.join(controller))

@@ -59,7 +59,9 @@ package actor BusLink<Port: BusPort & ~Copyable> {
     // MARK: Turns
 
     /// Runs `body` alone: what belongs together on the line, such as on, pulse and off, is not interleaved.
-    package func alone<Value: Sendable>(_ body: @Sendable () async -> Value) async -> Value {
+    package func alone<Value: Sendable>(
+        _ body: nonisolated(nonsending) @Sendable () async -> Value
+    ) async -> Value {
         if isTaken {
             await withCheckedContinuation { waiting.append($0) }
         }
