@@ -187,6 +187,26 @@ struct `A misbehaving peer` {
         }
     }
 
+    @Test(arguments: [
+        "wrong-tid", "wrong-protocol", "wrong-unit", "wrong-function", "half", "close",
+    ])
+    func `is not believed about the doors, and the next answer is`(mode: String) async throws {
+        try await with(.liar(mode, "--function", "2", "--times", "1")) { peer in
+            let board = try await Bench.tcp(peer.port, options: "response_ms = 200")
+            try await board.start()
+            if mode == "close" {
+                // A connection that has ended is no answer; the question is asked again on another.
+                #expect(try await board.doors().count == 8)
+            } else {
+                let error = try await failure { () async throws(LockerError) in
+                    try await board.readDoors()
+                }
+                #expect([.timedOut, .linkDown].contains(error.code), "\(error)")
+            }
+            #expect(try await board.doors() == Array(repeating: .closed, count: 8))
+        }
+    }
+
     @Test func `that sends random bytes neither opens nor crashes anything`() async throws {
         for seed in 1...6 {
             try await with(.liar("random", "--function", "2", "--seed", String(seed))) { peer in
@@ -210,9 +230,9 @@ struct `A misbehaving peer` {
             let frames = try await peer.events.compactMap(\.hex)
             #expect(
                 frames == [
-                    "00 01 00 00 00 06 01 01 00 00 00 08", "00 02 00 00 00 06 01 02 00 00 00 08",
+                    "00 00 00 00 00 06 01 01 00 00 00 08", "00 00 00 00 00 06 01 02 00 00 00 08",
                     "00 00 00 00 00 06 01 05 00 02 ff 00", "00 00 00 00 00 06 01 05 00 02 00 00",
-                    "00 03 00 00 00 06 01 02 00 00 00 08",
+                    "00 00 00 00 00 06 01 02 00 00 00 08",
                 ])
         }
     }

@@ -68,17 +68,17 @@ struct `A board of a shipped profile` {
     /// Every way in which an answer can be lost or wrong: fired once, and truly told.
     @Test(
         arguments: Vector.all,
-        ["reply-lost", "garbage", "half", "bad-check", "other-address", "duplicate", "late=400"])
+        ["reply-lost", "garbage", "half", "bad-check", "other-address", "duplicate", "late=600"])
     func `whose answer is lost is believed in its door, and fires once`(
         vector: Vector, fault: String
     ) async throws {
         // Over TCP a late answer within the time is an answer.
         guard !vector.isTCP || fault != "other-address" else { return }
         let faults = ["\(fault),on=open,first=1,count=1"]
-        try await vector.onWire(faults, options: "response_ms = 200") { board, peer in
+        try await vector.onWire(faults, options: "response_ms = 300") { board, peer in
             try await board.start()
             do throws(LockerError) {
-                let report = try await board.open(vector.locker, vector.pulse)
+                let report = try await board.open(vector.locker, vector.calmPulse)
                 #expect(vector.hasDoors && report.doorAfter == .open)
             } catch {
                 // An answer that is later than any patience may hit the look at the door, too.

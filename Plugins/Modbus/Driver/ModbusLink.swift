@@ -45,7 +45,7 @@ extension BusLink where Port == ModbusPort {
             before: latest, until: deadline
         ) { port, limit throws(PortFailure) in
             let sentAt = clock.now
-            return (try port.exchange(order, within: limit), sentAt)
+            return (try port.exchange(order.bytes, within: limit), sentAt)
         }
         switch order.verdict(on: frame, framing, board.profile.echo) {
         case .echoed: return sentAt

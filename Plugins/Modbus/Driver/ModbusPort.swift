@@ -119,11 +119,13 @@ package struct ModbusPort: BusPort, ~Copyable {
 
     // MARK: Exchanges
 
-    /// Sends an order and returns the whole frame that came back, unchecked but for its length and checksum.
-    func exchange(_ order: CoilOrder, within limit: Duration) throws(PortFailure) -> [UInt8] {
+    /// Sends a request, beginning with its unit, and returns the whole frame that came back, unchecked but for its length and
+    /// checksum.
+    ///
+    /// libmodbus's own calls check less of an answer over TCP: neither its unit nor its length.
+    func exchange(_ request: [UInt8], within limit: Duration) throws(PortFailure) -> [UInt8] {
         setLimit(limit)
-        modbus_set_slave(context, Int32(order.unit))
-        let request = order.bytes
+        modbus_set_slave(context, Int32(request.first ?? 0))
         Glibc.errno = 0
         guard modbus_send_raw_request(context, request, Int32(request.count)) > 0 else {
             throw PortFailure(step: .send, errno: Glibc.errno)
@@ -141,21 +143,13 @@ package struct ModbusPort: BusPort, ~Copyable {
     func read(
         _ request: ReadRequest, unit: UInt8, within limit: Duration
     ) throws(PortFailure) -> [UInt16] {
-        setLimit(limit)
-        modbus_set_slave(context, Int32(unit))
-        let (address, count) = (Int32(request.address), Int32(request.count))
-        var bits = [UInt8](repeating: 0, count: request.count)
-        var registers = [UInt16](repeating: 0, count: request.count)
-        Glibc.errno = 0
-        let got =
-            switch request.function {
-            case .coils: modbus_read_bits(context, address, count, &bits)
-            case .discreteInputs: modbus_read_input_bits(context, address, count, &bits)
-            case .holdingRegisters: modbus_read_registers(context, address, count, &registers)
-            case .inputRegisters: modbus_read_input_registers(context, address, count, &registers)
-            }
-        guard got == count else { throw PortFailure(step: .receive, errno: Glibc.errno) }
-        return request.function.isOfRegisters ? registers : bits.map(UInt16.init)
+        let frame = try exchange(request.bytes(for: unit), within: limit)
+        switch request.finding(in: frame, framing, unit: unit) {
+        case .levels(let levels): return levels
+        case .exception(let code):
+            throw PortFailure(step: .receive, errno: Errno.base + Int32(code))
+        case .unusable: throw PortFailure(step: .receive, errno: Errno.badData)
+        }
     }
 
     private func setLimit(_ limit: Duration) {

@@ -68,6 +68,46 @@ package struct ReadRequest: Sendable, Equatable {
     }
 }
 
+/// What a board answered to a read.
+package enum Finding: Sendable, Equatable {
+    /// One value for each bit or register that was asked for.
+    case levels([UInt16])
+    /// The board refused it with this exception code.
+    case exception(UInt8)
+    /// Anything else.
+    case unusable
+}
+
+extension ReadRequest {
+    /// Unit and request, without what the transport adds.
+    package func bytes(for unit: UInt8) -> [UInt8] {
+        [unit, function.rawValue]
+            + [address, count].flatMap { [UInt8($0 >> 8 & 0xFF), UInt8($0 & 0xFF)] }
+    }
+
+    /// What a whole reply frame says: unit, function and length have to be those that were asked for.
+    package func finding(in frame: [UInt8], _ framing: Framing, unit: UInt8) -> Finding {
+        guard let content = framing.content(of: frame), content[0] == unit else {
+            return .unusable
+        }
+        if content.count == 3, content[1] == function.rawValue | 0x80 {
+            return .exception(content[2])
+        }
+        let size = function.isOfRegisters ? 2 * count : (count + 7) / 8
+        let data = content.dropFirst(3)
+        guard content[1] == function.rawValue, Int(content[2]) == size, data.count == size else {
+            return .unusable
+        }
+        return .levels(
+            (0..<count).map { index in
+                guard function.isOfRegisters else {
+                    return UInt16(data[3 + index / 8] >> UInt8(index % 8) & 1)
+                }
+                return UInt16(data[3 + 2 * index]) << 8 | UInt16(data[4 + 2 * index])
+            })
+    }
+}
+
 /// A function that writes one value.
 package enum WriteFunction: UInt8, Sendable, CaseIterable {
     case coil = 5

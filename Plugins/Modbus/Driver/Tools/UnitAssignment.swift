@@ -68,7 +68,7 @@ private actor UnitWriter {
             var port = try ModbusPort(transport)
             try port.open(within: .seconds(3), deliveringFor: .seconds(1))
             defer { port.close() }
-            _ = try port.exchange(order, within: .seconds(1))
+            _ = try port.exchange(order.bytes, within: .seconds(1))
         } catch {
             // What the board says to that is not to be relied on; a refusal is.
             guard case .refused(let refusal) = ModbusPort.fault(of: error, within: .seconds(1))
