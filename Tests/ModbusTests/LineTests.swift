@@ -93,6 +93,33 @@ struct `A serial line` {
         }
     }
 
+    @Test func `is left silent for as long as the board says it needs`() async throws {
+        let slow = """
+            lockers = 8
+            [coils]
+            pulse = "host"
+            [doors]
+            read = "discrete-inputs"
+            [timing]
+            gap_ms = 20
+            """
+        try await Line.run { line in
+            try await with(.serialBoard(line.far)) { _ in
+                let clock = ManualClock()
+                let bench = try await Bench(
+                    Line.text(line.near, "slow", ""), boards: ["slow": slow], clock: clock)
+                let board = try #require(bench.controllers["board"])
+                try await board.start()
+                let doors = Task { try await board.readDoors() }
+                await clock.waitForSleepers(1)
+                clock.advance(by: .milliseconds(20) - .microseconds(1))
+                #expect(clock.sleepers == 1)
+                clock.advance(by: .microseconds(1))
+                #expect(try await doors.value.count == 8)
+            }
+        }
+    }
+
     @Test func `does not take a late answer for the one to the next question`() async throws {
         try await Line.run { line in
             let peer = try await Peer.serialLiar(

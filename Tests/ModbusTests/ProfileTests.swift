@@ -95,6 +95,10 @@ import Testing
                     == "board.coils.off_is_safe is true on an inverted board; off is never sent there unasked"
             )
         }
+        let slow = "max_pulse_ms = 300\n[timing]\nresponse_ms = 301\n"
+        #expect(
+            try await refusal("lockers = 2\n[coils]\npulse = \"host\"\n" + slow)
+                .hasPrefix("board.timing.response_ms is above board.coils.max_pulse_ms"))
         let flash = "lockers = 2\n[coils]\npulse = \"board\"\n[flash]\nfirst = 0\n"
         #expect(
             try await refusal(flash + "command = 5\nbase = 1\n")

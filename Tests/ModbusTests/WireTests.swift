@@ -122,6 +122,28 @@ struct `A board of a shipped profile` {
         }
     }
 
+    @Test(arguments: Vector.all.filter { $0.board.contains("inverted") })
+    func `that is inverted is never told to release what it was not told to fire`(
+        vector: Vector
+    ) async throws {
+        try await vector.onWire { board, peer in
+            func orders() async throws -> [String] {
+                try await peer.events.filter { $0.kind == "request" }.compactMap(\.hex)
+                    .map { String($0.dropFirst(3).prefix(14)) }.filter { $0.hasPrefix("05") }
+            }
+            for _ in 0..<2 {
+                try await board.start()
+                for _ in 0..<3 { _ = try await board.readDoors() }
+                try await board.stop()
+            }
+            #expect(try await orders() == [])
+            try await board.start()
+            #expect(try await board.open(2, vector.calmPulse).evidence == .echo)
+            try await board.stop()
+            #expect(try await orders() == ["05 00 01 00 00", "05 00 01 ff 00"])
+        }
+    }
+
     @Test(arguments: Vector.all)
     func `that was unplugged is found again`(vector: Vector) async throws {
         guard vector.hasDoors else { return }

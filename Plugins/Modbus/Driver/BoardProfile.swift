@@ -134,6 +134,13 @@ package struct BoardProfile: Sendable, Equatable {
                 .invalidRequest,
                 "board.coils.at_once is \(atOnce); want 1 where the host ends the pulse")
         }
+        // No off can be trusted there: each would be sent into the answer to its on.
+        if flash == nil, timing.response > longestPulse {
+            throw LockerError(
+                .invalidRequest,
+                "board.timing.response_ms is above board.coils.max_pulse_ms where the host ends the pulse: off would be sent before on is answered"
+            )
+        }
         if let flash, flash.base != 0 {
             // Units that carry into the command would be another command.
             let bits = Int.bitWidth - flash.highest.leadingZeroBitCount
