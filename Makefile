@@ -58,8 +58,9 @@ soak: build ## Kills core and modules 5000 times and checks every promise (half 
 lint: deps ## Format of the Swift sources, Python and shell syntax
 	@scripts/lint
 
-bench: bench-deps release ## Speed and memory beside NUT's upsd and a bare echo; JSON in .build/bench
+bench: bench-deps release ## Speed and memory beside NUT's upsd and a bare echo, then bench-lines; JSON in .build/bench
 	@$(PYTHON) scripts/bench $(ARGS)
+	@$(PYTHON) scripts/bench-lines $(if $(findstring --quick,$(ARGS)),--quick)
 
 # `sudo make install` often has no compiler in its PATH: then what is already built is installed.
 bench-lines: bench-deps release ## How serial lines are used, against boards that keep their time; JSON in .build/bench
