@@ -189,6 +189,15 @@ package actor BusLink<Port: BusPort & ~Copyable> {
         }
     }
 
+    /// Waits until the silence after the last exchange is over.
+    ///
+    /// A read that was asked for by the clock does that before it answers: the next one would wait for it anyway, and an open that
+    /// comes meanwhile would wait behind that one.
+    package func rest() async {
+        guard let quietUntil, context.clock.now < quietUntil else { return }
+        try? await context.clock.sleep(until: quietUntil, tolerance: .zero)
+    }
+
     /// Where bytes still come that nobody waits for, such as the rest of two boards' answers at once, a request would meet them on
     /// the wire. Not for ever: a line that is never silent must not keep a coil on.
     private func waitForSilence(_ left: inout Int) async {

@@ -87,6 +87,11 @@ struct `A serial line` {
                 clock.advance(by: gap - .microseconds(1))
                 #expect(clock.sleepers == 1)
                 clock.advance(by: .microseconds(1))
+                if isAnswered {
+                    // And before it answers, so that whoever comes next need not wait.
+                    await clock.waitForSleepers(1)
+                    clock.advance(by: gap)
+                }
                 #expect(await doors.value?.count == (isAnswered ? 8 : nil))
                 await peer?.stop()
             }
@@ -115,6 +120,8 @@ struct `A serial line` {
                 clock.advance(by: .milliseconds(20) - .microseconds(1))
                 #expect(clock.sleepers == 1)
                 clock.advance(by: .microseconds(1))
+                await clock.waitForSleepers(1)
+                clock.advance(by: .milliseconds(20))
                 #expect(try await doors.value.count == 8)
             }
         }

@@ -104,8 +104,10 @@ extension ModbusController {
         do throws(Fault) {
             let values = try await link.read(
                 plan.doors ?? probe, of: plan, isUrgent: false, until: deadline)
+            let takenAt = context.clock.now
             noteDoorsAnswered()
-            return .success(plan.doors(in: values, takenAt: context.clock.now))
+            await link.rest()
+            return .success(plan.doors(in: values, takenAt: takenAt))
         } catch .refused(let refusal) where plan.doors == nil && 1...3 ~= refusal.number {
             // It was only to be seen whether the board is there, and it is.
             return .success([])

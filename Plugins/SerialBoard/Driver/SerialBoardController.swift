@@ -48,7 +48,11 @@ actor SerialBoardController: LockController {
     }
 
     func readDoors() async throws(LockerError) -> [DoorReading] {
-        try await link.run { await self.readSome() }
+        try await link.run {
+            let doors = await self.readSome()
+            await self.link.rest()
+            return doors
+        }
     }
 
     func stop() async throws(LockerError) {
