@@ -15,7 +15,7 @@ ARGS ?=
 # `make test` treats warnings as errors; with a compiler newer than ours: make test LOCKERD_STRICT=0
 test test-tsan test-asan fuzz: export LOCKERD_STRICT ?= 1
 
-.PHONY: help deps bench-deps build release demo run test test-tsan test-asan fuzz soak lint bench bench-lines install clean distclean
+.PHONY: help deps bench-deps guest build release demo run test test-tsan test-asan fuzz soak lint bench bench-lines install clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,10 @@ demo: release ## Shows the daemon at work on the demo site, checks every step, s
 
 run: release ## The demo site in the foreground until Ctrl-C; socket .run/control.sock
 	@exec $(PYTHON) scripts/run-demo
+
+guest: deps ## Builds the kernel that GPIO tests run in, once, in the user's cache (five minutes)
+	@scripts/deps --guest
+	@Tests/Bench/guest/build-kernel
 
 test: deps ## Every check and every test that this machine can run
 	@$(PYTHON) scripts/run-tests $(ARGS)

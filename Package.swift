@@ -216,6 +216,7 @@ let package = Package(
         tests(
             "HTTPUplinkTests",
             ["HTTPUplink", "LockerKit", "LockerKitTesting", "JSONLines", "TestSupport", logging]),
+        tests("GuestTests", ["TestSupport"]),
         tests("TidyTests", ["ControlWire", "LockerKit", "ModuleWire", "TestSupport"]),
         tests(
             "DaemonTests",

@@ -1,0 +1,48 @@
+import TestSupport
+import Testing
+
+/// What the guest itself is held to, by programs that have nothing to do with the project.
+@Suite(
+    .serialized, .enabled(if: Guest.whyNot == nil || Checkout.isCI, "\(Guest.whyNot ?? "")"))
+struct `A guest with simulated chips` {
+    @Test func `shows what their lines did, and when`() async throws {
+        let found = try await Guest.run("bench")
+        #expect(found.count == 3)
+        for (name, failure) in found { #expect(failure == "", "\(name)") }
+    }
+
+    @Test func `lets an hour pass in no time`() async throws {
+        let began = ContinuousClock.now
+        let found = try await Guest.run("time", virtualTime: true)
+        #expect(found == ["an_hour_passes_in_no_time": ""])
+        #expect(began.duration(to: .now) < .seconds(120))
+    }
+
+    @Test func `that cannot end in time is ended, and says so`() async throws {
+        let guest = try ChildProcess(
+            "/usr/bin/python3",
+            [
+                "\(Checkout.root)/Tests/Bench/guest/guest.py", "--timeout", "3", "--", "sleep",
+                "3600",
+            ])
+        #expect(try await guest.exitStatus(within: .seconds(30)) == 125)
+        #expect(guest.standardError.contains("not within 3 s"))
+    }
+
+    @Test func `keeps what it writes to itself, and ends as its command does`() async throws {
+        try await withTemporaryDirectory { folder in
+            try write("here\n", to: "\(folder)/file")
+            let command = "cat \(folder)/file && echo there > \(folder)/file && exit 7"
+            let guest = try ChildProcess(
+                "/usr/bin/python3",
+                [
+                    "\(Checkout.root)/Tests/Bench/guest/guest.py", "--cwd", "/", "--", "sh", "-c",
+                    command,
+                ])
+            #expect(try await guest.exitStatus(within: .seconds(60)) == 7)
+            #expect(guest.standardOutput == "here\n")
+            let check = try ChildProcess("/bin/cat", ["\(folder)/file"])
+            #expect(try await check.exitStatus() == 0 && check.standardOutput == "here\n")
+        }
+    }
+}

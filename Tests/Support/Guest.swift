@@ -1,0 +1,52 @@
+import Foundation
+
+/// A kernel of the tests' own, with simulated GPIO chips: `Tests/Bench/guest`.
+package enum Guest {
+    private static let folder = "\(Checkout.root)/Tests/Bench/guest"
+
+    /// Nil where there is one, otherwise why not. In CI a missing one is a failure, not a skip.
+    package static let whyNot: String? = {
+        let probe = Process()
+        probe.executableURL = URL(fileURLWithPath: "\(folder)/build-kernel")
+        probe.arguments = ["--probe"]
+        let errors = Pipe()
+        probe.standardOutput = FileHandle.nullDevice
+        probe.standardError = errors
+        guard (try? probe.run()) != nil else { return "\(folder)/build-kernel cannot be run" }
+        let text = String(
+            decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        probe.waitUntilExit()
+        return switch probe.terminationStatus {
+        case 0: nil
+        case 1: "the guest's kernel is not built; `make guest` builds it"
+        default: text.trimmingCharacters(in: .whitespacesAndNewlines)
+        }
+    }()
+
+    /// What became of each scenario, by name: empty where it passed, otherwise why it failed.
+    ///
+    /// All of them run in one guest, one after the other.
+    package static func run(
+        _ group: String, virtualTime: Bool = false, within limit: Duration = .seconds(120)
+    ) async throws -> [String: String] {
+        let python = "/usr/bin/python3"
+        let list = try ChildProcess(python, ["\(folder)/scenarios.py", "--list", group])
+        guard try await list.exitStatus() == 0 else {
+            throw Timeout(description: list.standardError)
+        }
+        let names = list.standardOutput.split(separator: "\n").map(String.init)
+        let guest = try ChildProcess(
+            python,
+            ["\(folder)/guest.py", "--timeout", "\(limit.components.seconds)", "--cwd", "/"]
+                + (virtualTime ? ["--virtual-time"] : [])
+                + ["--", python, "\(folder)/scenarios.py"] + names)
+        _ = try await guest.exitStatus(within: limit + .seconds(10))
+        let lines = guest.standardOutput.split(separator: "\n").map(String.init)
+        return Dictionary(
+            uniqueKeysWithValues: names.map { name in
+                if lines.contains("ok \(name)") { return (name, "") }
+                let failure = lines.first { $0.hasPrefix("failed \(name): ") }
+                return (name, failure ?? "never ended: \(guest.standardError)")
+            })
+    }
+}
