@@ -63,6 +63,8 @@ struct OpenRun: Sendable {
         guard policy.allows(error, after: attempts), ticket.stopped == nil else { return false }
         if let deadline, context.clock.now + policy.pause >= deadline { return false }
         let state = context.snapshot.controller(controller.id)?.state
+        // A board that has been silent for long costs the others on its line as much as it may: once for each open.
+        if state == .faulted, error.code == .timedOut { return false }
         return state != nil && state != .quarantined && state != .stopped
     }
 

@@ -28,6 +28,22 @@ import Testing
         #expect(times[0].duration(to: times[2]) < .seconds(4))
     }
 
+    /// Each try is a time-out on a line that others wait for.
+    @Test func onceWhereTheBoardHasBeenSilentForLong() async throws {
+        let (fake, board) = try await site()
+        let silence = LockerError(.timedOut, "no answer")
+        board.state.withLock {
+            $0.onRead = silence
+            $0.onOpen[1] = .failure(silence)
+        }
+        try await fake.turn("three reads are missed") {
+            fake.site.snapshot.controller("wall")?.state == .faulted
+        }
+        let failed = await #expect(throws: LockerError.self) { try await fake.open("wall/1") }
+        #expect(failed?.code == .timedOut && failed?.fired == .no)
+        #expect(board.opens == [1])
+    }
+
     @Test func aSecondTryThatWorksSaysSo() async throws {
         let (fake, board) = try await site()
         board.state.withLock {

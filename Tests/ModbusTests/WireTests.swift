@@ -68,7 +68,7 @@ struct `A board of a shipped profile` {
     /// Every way in which an answer can be lost or wrong: fired once, and truly told.
     @Test(
         arguments: Vector.all,
-        ["reply-lost", "garbage", "half", "bad-check", "other-address", "duplicate", "late=600"])
+        ["reply-lost", "garbage", "half", "bad-check", "other-address", "duplicate", "late=450"])
     func `whose answer is lost is believed in its door, and fires once`(
         vector: Vector, fault: String
     ) async throws {

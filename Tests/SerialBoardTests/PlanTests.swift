@@ -134,6 +134,24 @@ import Testing
         #expect(text.contains("board.doors.read is \"all\"; want each"))
     }
 
+    @Test func `whose answer about all locks has two known orders wants to be told which`()
+        async throws
+    {
+        let profile = """
+            lockers = 24
+            family = "8a80"
+            [orders]
+            pulse_ms = 500
+            [doors]
+            read = "all"
+            """
+        let toml = "[link]\n\(Self.line)" + controller("a", "mine", 1)
+        let text = try await refusal(toml, boards: ["mine": profile])
+        #expect(text.contains("board.doors.order is missing"))
+        let told = profile + "\norder = \"highest-first\"\n"
+        #expect(try await Bench(toml, boards: ["mine": told]).controllers.count == 1)
+    }
+
     @Test func `refuses a pulse shorter than the board's own`() async throws {
         let bench = try await Bench(
             "[link]\n\(Self.line)" + controller("board", "winnsen-16", 1))

@@ -147,7 +147,7 @@ package struct ModbusPort: BusPort, ~Copyable {
         switch request.finding(in: frame, framing, unit: unit) {
         case .levels(let levels): return levels
         case .exception(let code):
-            throw PortFailure(step: .receive, errno: Errno.base + Int32(code))
+            throw PortFailure(step: .receive, errno: Self.errno(ofException: code))
         case .unusable: throw PortFailure(step: .receive, errno: Errno.badData)
         }
     }
@@ -171,8 +171,8 @@ extension LinkSettings.Parity {
 
 /// Numbers that libmodbus leaves in `errno` beside the system's own. Its macros for them do not reach Swift.
 private enum Errno {
-    /// Exceptions 1 to 11 follow this number.
-    static let base = MODBUS_ENOBASE
+    /// A board's exception follows this number, whichever it is: libmodbus's own numbers for them end with 11.
+    static let exception = MODBUS_ENOBASE + 0x10000
     static let firstOwn = MODBUS_ENOBASE + 12
     static let badChecksum = firstOwn
     static let badData = firstOwn + 1
@@ -181,6 +181,8 @@ private enum Errno {
 }
 
 extension ModbusPort {
+    static func errno(ofException code: UInt8) -> Int32 { Errno.exception + Int32(code) }
+
     package static func fault(of failure: PortFailure, within limit: Duration) -> Fault {
         let (errno, words) = (failure.errno, failure.words)
         return switch failure.step {
@@ -191,7 +193,8 @@ extension ModbusPort {
         case .receive:
             switch errno {
             case ETIMEDOUT, EAGAIN: .silent(limit)
-            case Errno.base + 1...Errno.base + 11: .exception(UInt8(errno - Errno.base))
+            case Errno.exception...Errno.exception + 0xFF:
+                .exception(UInt8(truncatingIfNeeded: errno - Errno.exception))
             case Errno.badChecksum: .garbled("a wrong checksum")
             case Errno.foreign: .garbled("a frame of another unit")
             case Errno.badData...: .garbled("a frame that does not belong to it")

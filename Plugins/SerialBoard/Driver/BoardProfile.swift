@@ -39,6 +39,12 @@ package struct BoardProfile: Sendable, Equatable {
         openLevel = try doors.optionalInteger("open", in: 0...1).map { $0 == 1 }
         baud = try options.table("line").optionalInteger("baud") ?? 9600
         timing = try BoardTiming(options.table("timing"))
+        if readsAll, family == .hex, !doors.has("order") {
+            throw LockerError(
+                .invalidRequest,
+                "board.doors.order is missing; want lowest-first or highest-first where all are read at once: boards differ, and the wrong one shows other lockers' doors"
+            )
+        }
         if readsAll, !family.codec.canReadAll {
             throw LockerError(
                 .invalidRequest,

@@ -19,6 +19,7 @@ It answers like an 8-locker board, except for the requests with function --funct
     close            closes in order instead of answering
     exception        answers --code
     random           sends --seed'ed random bytes
+    gateway          (whatever the function) has a board as unit 5, and says exception 11 for every other
     deaf             (whatever the function) accepts and never reads
 
 With --rtu it serves a serial line instead of TCP, where the modes that are about connections and headers mean nothing.
@@ -113,6 +114,8 @@ class Peer:
     def answer(self, connection, frame):
         head, unit, pdu = frame[:4], frame[6], frame[7:]
         reply = self.reply(pdu)
+        if self.options.mode == "gateway" and unit != 5:
+            reply = bytes([pdu[0] | 0x80, 11])
         whole = self.wrap(head, unit, reply)
         try:
             if self.strikes_now(pdu[0]):

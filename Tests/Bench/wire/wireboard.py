@@ -84,11 +84,11 @@ class Line:
         now = time.monotonic()
         if self.is_paced and self.sending and self.sending.is_reply:
             end = self.sending.start + len(self.sending.data) * self.character
-            if now < end + self.silence:
+            if now < end:
                 # A board that sends does not listen.
                 self.violation(f"collision: {data.hex(' ')} came while a reply was being sent")
                 return
-            # The line is not at fault, but whoever held this program up: the rest would have been heard, and silence after it.
+            # Whoever held this program up is at fault: by now the rest would have been heard, and the line left alone after it.
             self.sending.sent = len(self.sending.data)
             self.send_more(self.sending.start)
         if not self.buffer:

@@ -103,8 +103,14 @@ struct Recognition: Sendable {
             Trait(
                 request: ReadRequest(
                     function: outputs, address: profile.firstCoil, count: candidate.lockers),
-                weight: 2, claim: "\(candidate.lockers) outputs read as \(outputs.word)",
-                fits: isValues))
+                weight: 2, claim: "\(candidate.lockers) outputs read as \(outputs.word), all off"
+            ) { reading in
+                // At rest they are. Where coils show closed doors instead, this board would be switched "off", and open them all.
+                guard case .values(let values) = reading, let off = profile.readsOff else {
+                    return isValues(reading)
+                }
+                return values.allSatisfy { $0 == off }
+            })
         let beyond = profile.firstCoil + candidate.lockers
         traits.append(
             Trait(

@@ -99,6 +99,8 @@ package actor Scanner {
         port = nil
     }
 
+    private var isNetwork: Bool { if case .tcp = request.transport { true } else { false } }
+
     private var endpoint: String {
         switch request.transport {
         case .serial(let serial): serial.device
@@ -186,9 +188,12 @@ package actor Scanner {
 
     private func reading(of failure: PortFailure, within limit: Duration) async -> Reading {
         switch ModbusPort.fault(of: failure, within: limit) {
+        // A gateway's word for a unit that nobody has.
+        case .refused(let refusal) where isNetwork && 10...11 ~= refusal.number: return .silent
         case .refused(let refusal): return .refused(refusal.number)
         case .silent:
-            // Over TCP an answer that comes later has the number of its question.
+            // What comes later must not be taken for the answer to the next question: over TCP it ends with the connection.
+            if isNetwork { close() }
             return .silent
         case .garbled:
             await settle()

@@ -60,19 +60,23 @@ private actor UnitWriter {
 
     func write(from: UInt8, to: UInt16, register: UInt16) throws(LockerError) {
         let order = CoilOrder(unit: from, function: .register, address: register, value: to)
+        var transport = request.transport
+        if case .serial(let serial) = transport {
+            transport = .serial(ScanRequest.serial(serial.device, request.settings[0]))
+        }
         do throws(PortFailure) {
-            var transport = request.transport
-            if case .serial(let serial) = transport {
-                transport = .serial(ScanRequest.serial(serial.device, request.settings[0]))
-            }
             var port = try ModbusPort(transport)
             try port.open(within: .seconds(3), deliveringFor: .seconds(1))
             defer { port.close() }
-            _ = try port.exchange(order.bytes, within: .seconds(1))
-        } catch {
-            // What the board says to that is not to be relied on; a refusal is.
-            guard case .refused(let refusal) = ModbusPort.fault(of: error, within: .seconds(1))
+            // What the board says to that is not to be relied on, and it may say nothing; a refusal is.
+            guard let frame = try? port.exchange(order.bytes, within: .seconds(1)),
+                case .exception(let code) = order.verdict(on: frame, port.framing),
+                case .refused(let refusal) = Fault.exception(code)
             else { return }
+            throw PortFailure(step: .receive, errno: ModbusPort.errno(ofException: refusal.number))
+        } catch {
+            guard case .refused(let refusal) = ModbusPort.fault(of: error, within: .seconds(1))
+            else { throw LockerError(.linkDown, "nothing was written: \(error.words)") }
             throw LockerError(
                 .refused, "unit \(from) refused to be given another number: \(refusal.words)")
         }
