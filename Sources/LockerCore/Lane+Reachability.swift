@@ -12,13 +12,33 @@ extension Lane {
 
     /// Throws where nothing can be fired now, before the open takes a place in the supply that others could use.
     ///
-    /// A board whose connection is lost is asked once more first, unless that was done a moment ago: it may be back.
-    func checkReachable(_ id: String) async throws(LockerError) {
+    /// A board whose connection is lost, or that has been silent for long, is asked once more first, unless that was done a moment
+    /// ago: it may be back. However many opens there are, such a board costs the others on its line one time-out in a while.
+    ///
+    /// - Parameter evenIfSilent: a board that gives no answer may still fire, and whoever stands before it can tell.
+    func checkReachable(_ id: String, evenIfSilent: Bool) async throws(LockerError) {
         guard stations[id]?.controller != nil else { throw linkDown }
-        guard let miss = lostConnection(id) else { return }
+        guard let miss = lostContact(id), !(evenIfSilent && miss.isSilence) else { return }
         if miss.at.duration(to: context.clock.now) >= Self.shortestFaultedPoll { await probe(id) }
-        guard let miss = lostConnection(id) else { return }
-        throw LockerError(.linkDown, miss.error.message)
+        guard let miss = lostContact(id) else { return }
+        throw miss.error
+    }
+
+    /// Throws where the board fell silent while the open waited for its turn. Needs the turn.
+    ///
+    /// Where an order went unanswered the doors are read before the next one: those who wait behind it would each pay a time-out
+    /// for a board that is gone, and the others on the line with them. That read is not repeated for a moment either.
+    func checkAnswering(_ id: String) async throws(LockerError) {
+        if let miss = lostContact(id), miss.isSilence { throw miss.error }
+        guard let unanswered = stations[id]?.unansweredAt else { return }
+        let asked = stations[id]?.lastMiss?.at
+        let isKnown =
+            asked.map {
+                $0 >= unanswered && $0.duration(to: context.clock.now) < Self.shortestFaultedPoll
+            } ?? false
+        if !isKnown { await read(id) }
+        guard stations[id]?.unansweredAt != nil, let miss = stations[id]?.lastMiss else { return }
+        throw .silent(miss.error.message)
     }
 
     /// Whether the doors have been read since then, and no output is in doubt.
@@ -36,15 +56,24 @@ extension Lane {
         stations[id]?.probe = nil
     }
 
-    /// The newest miss of a controller that has no connection; an open cannot reach its board then. A board that is silent, or
-    /// refuses to be read, may fire all the same.
-    private func lostConnection(
-        _ id: String
-    ) -> (error: LockerError, at: ContinuousClock.Instant)? {
-        guard context.snapshot.controller(id)?.state == .faulted, let miss = stations[id]?.lastMiss,
-            miss.error.code == .linkDown
+    private struct LostContact {
+        /// What an open is told: nothing was sent for it, whatever was sent for the read that failed.
+        let error: LockerError
+        let at: ContinuousClock.Instant
+        var isSilence: Bool { error.code == .timedOut }
+    }
+
+    /// The newest miss of a controller that has no connection, or whose board is silent. One that refuses to be read is there, and
+    /// may fire all the same.
+    private func lostContact(_ id: String) -> LostContact? {
+        guard context.snapshot.controller(id)?.state == .faulted, let miss = stations[id]?.lastMiss
         else { return nil }
-        return miss
+        let message = miss.error.message
+        return switch miss.error.code {
+        case .linkDown: LostContact(error: LockerError(.linkDown, message), at: miss.at)
+        case .timedOut: LostContact(error: .silent(message), at: miss.at)
+        default: nil
+        }
     }
 
     var linkDown: LockerError {
@@ -58,5 +87,11 @@ extension Lane {
         case .down(let reason): reason
         case .stopped: "it was stopped"
         }
+    }
+}
+
+extension LockerError {
+    fileprivate static func silent(_ why: String) -> LockerError {
+        LockerError(.timedOut, "the board is silent: \(why)")
     }
 }

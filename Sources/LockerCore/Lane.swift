@@ -37,6 +37,8 @@ actor Lane {
         /// When the first of `misses` was noticed.
         var missingSince: ContinuousClock.Instant?
         var lastMiss: (error: LockerError, at: ContinuousClock.Instant)?
+        /// When an order was not answered, until the board has answered something.
+        var unansweredAt: ContinuousClock.Instant?
         /// When a read of the doors was last answered.
         var provenAt: ContinuousClock.Instant?
         /// A read that opens wait for, to know whether a lost board is back.
@@ -131,6 +133,7 @@ extension Lane {
             stations[id]?.controller = controller
             stations[id]?.misses = 0
             stations[id]?.missingSince = nil
+            stations[id]?.unansweredAt = nil
             stations[id]?.due = context.clock.now
             stations[id]?.together.resize(controller.capabilities.maximumTogether)
             context.snapshot.update(controller: id) { view in
@@ -201,8 +204,13 @@ extension Lane {
         defer { turns.leave() }
         // That open may have been before this in the queue.
         if isOnTime, let end = kept.withLock(\.self), context.clock.now < end { return }
-        guard let controller = stations[id]?.controller else { return }
         kept.withLock { $0 = nil }
+        await read(id)
+    }
+
+    /// Reads the doors. Needs the turn.
+    func read(_ id: String) async {
+        guard let controller = stations[id]?.controller else { return }
         let life = life
         let result: Result<[DoorReading], LockerError>
         do throws(LockerError) {
@@ -248,6 +256,7 @@ extension Lane {
     /// doubt does not answer it.
     private func noteGood(_ id: String, isProof: Bool = false) {
         guard case .ready = phase else { return }
+        stations[id]?.unansweredAt = nil
         stations[id]?.misses = 0
         stations[id]?.missingSince = nil
         let now = context.clock.now
@@ -263,6 +272,8 @@ extension Lane {
         let now = context.clock.now
         if misses == 1 { stations[id]?.missingSince = now }
         stations[id]?.lastMiss = (error, now)
+        // A board that refuses is there.
+        if error.code != .timedOut, error.code != .linkDown { stations[id]?.unansweredAt = nil }
         let isCertain = error.code == .linkDown || error.code == .outputStuck
         guard isCertain || misses >= Self.missesUntilFaulted else { return }
         if error.code == .outputStuck {
@@ -299,7 +310,7 @@ extension Lane {
     /// Throws what kept it from firing; once the order left for the driver every end is in the shot.
     func fire(
         _ command: OpenCommand, controller id: String, supply: SupplyLine, ticket: Ticket,
-        unless refusal: @Sendable () -> LockerError?
+        evenIfSilent: Bool = false, unless refusal: @Sendable () -> LockerError?
     ) async throws(LockerError) -> Shot {
         guard turns.waiting < Self.queueLimit else {
             throw LockerError(.busy, "link \(plan.name) has \(Self.queueLimit) orders waiting")
@@ -307,6 +318,7 @@ extension Lane {
         try await takeTurn(ticket)
         defer { turns.leave() }
         kept.withLock { $0 = nil }
+        if !evenIfSilent { try await checkAnswering(id) }
         let grant: SupplyLine.Grant
         do {
             grant = try await supply.start()
@@ -353,6 +365,8 @@ extension Lane {
                 if let miss = stations[id]?.lastMiss {
                     stations[id]?.lastMiss = (miss.error, miss.at - Self.shortestFaultedPoll)
                 }
+            case .failure(let error) where error.code == .timedOut:
+                stations[id]?.unansweredAt = context.clock.now
             case .failure: break
             }
         }

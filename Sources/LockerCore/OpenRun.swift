@@ -63,7 +63,7 @@ struct OpenRun: Sendable {
         guard policy.allows(error, after: attempts), ticket.stopped == nil else { return false }
         if let deadline, context.clock.now + policy.pause >= deadline { return false }
         let state = context.snapshot.controller(controller.id)?.state
-        // A board that has been silent for long costs the others on its line as much as it may: once for each open.
+        // A board that has been silent for long has been asked already.
         if state == .faulted, error.code == .timedOut { return false }
         return state != nil && state != .quarantined && state != .stopped
     }
@@ -87,7 +87,7 @@ struct OpenRun: Sendable {
             try await rest()
             if let stopped = ticket.stopped { throw stopped }
             do throws(LockerError) {
-                try await lane.checkReachable(controller.id)
+                try await lane.checkReachable(controller.id, evenIfSilent: isMaintenance)
             } catch {
                 throw ticket.stopped ?? error
             }
@@ -132,7 +132,8 @@ struct OpenRun: Sendable {
             shot = try await lane.fire(
                 OpenCommand(
                     locker: locker.number, pulse: pulse, token: token, deadline: deadline),
-                controller: controller.id, supply: supply, ticket: ticket
+                controller: controller.id, supply: supply, ticket: ticket,
+                evenIfSilent: isMaintenance
             ) { refusal(isCharged) }
         } catch {
             if isCharged.withLock(\.self) { noteNotFired() }

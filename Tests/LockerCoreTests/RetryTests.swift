@@ -28,19 +28,102 @@ import Testing
         #expect(times[0].duration(to: times[2]) < .seconds(4))
     }
 
-    /// Each try is a time-out on a line that others wait for.
-    @Test func onceWhereTheBoardHasBeenSilentForLong() async throws {
+    private func silence() async throws -> (fake: FakeSite, board: FakeController) {
         let (fake, board) = try await site()
-        let silence = LockerError(.timedOut, "no answer")
-        board.state.withLock {
-            $0.onRead = silence
-            $0.onOpen[1] = .failure(silence)
+        board.state.withLock { state in
+            let silence = LockerError(.timedOut, "no answer", fired: .no, sent: .yes)
+            state.onRead = silence
+            for locker in 1...4 { state.onOpen[locker] = .failure(silence) }
         }
         try await fake.turn("three reads are missed") {
             fake.site.snapshot.controller("wall")?.state == .faulted
         }
+        return (fake, board)
+    }
+
+    /// Each try is a time-out on a line that others wait for.
+    @Test func neverWhereTheBoardHasBeenSilentForLong() async throws {
+        let (fake, board) = try await silence()
         let failed = await #expect(throws: LockerError.self) { try await fake.open("wall/1") }
-        #expect(failed?.code == .timedOut && failed?.fired == .no)
+        #expect(failed?.code == .timedOut && failed?.fired == .no && failed?.sent == .no)
+        #expect(failed?.message == "the board is silent: no answer")
+        #expect(board.opens == [])
+    }
+
+    /// However many would open something, within a second it is asked once; when it is back, the next one fires.
+    @Test func aSilentBoardIsAskedOnceForAllWhoWouldOpen() async throws {
+        let (fake, board) = try await silence()
+        let known = try #require(board.state.withLock(\.readAt))
+        let reads = board.state.withLock(\.reads)
+        // Just not yet due for a read of its own.
+        try await fake.turn("what is known of it is old", step: .milliseconds(1)) {
+            known.duration(to: fake.clock.now) >= .milliseconds(990)
+        }
+        let began = fake.clock.now
+        for _ in 0..<3 {
+            let view = try await fake.turning {
+                try await fake.site.openAll(
+                    OpenAllRequest(peer: FakeSite.peer), wait: nil, progress: { _ in })
+            }
+            let codes = view.results.map { $0.failure?.code }
+            #expect(codes == [.timedOut, .timedOut, .timedOut, .timedOut])
+        }
+        #expect(began.duration(to: fake.clock.now) < .milliseconds(900))
+        #expect(board.state.withLock(\.reads) <= reads + 1)
+        #expect(board.opens == [])
+
+        board.state.withLock { ($0.onRead, $0.onOpen) = (nil, [:]) }
+        try await fake.turn("a second later", step: .milliseconds(1)) {
+            began.duration(to: fake.clock.now) >= .seconds(2)
+        }
+        #expect(try await fake.open("wall/2").results.first?.word == "opened")
+        #expect(board.opens == [2])
+    }
+
+    /// Those who wait for their turn when it turns out that nobody is there are not sent one after the other.
+    @Test func aBoardThatFallsSilentKeepsNobodyForLong() async throws {
+        let fake = try await FakeSite([FakeSite.link("wall", firstID: 101, lockers: 16)]) {
+            FakeController(clock: $1, lockers: 16, maximumTogether: 16)
+        }
+        let board = try #require(fake.boards["wall"])
+        board.state.withLock { state in
+            state.onRead = LockerError(.timedOut, "no answer")
+            for locker in 1...16 {
+                state.onOpen[locker] = .failure(
+                    LockerError(.timedOut, "no answer", fired: .no, sent: .yes))
+            }
+        }
+        let view = try await fake.turning {
+            try await fake.site.openAll(
+                OpenAllRequest(peer: FakeSite.peer), wait: nil, progress: { _ in })
+        }
+        let messages = view.results.compactMap { $0.failure?.message }
+        #expect(messages.count == 16)
+        #expect(Set(messages) == ["no answer", "the board is silent: no answer"])
+        #expect(board.opens == [1])
+    }
+
+    /// One order without an answer is no reason to keep others waiting where the board answers the next question.
+    @Test func anUnansweredOrderCostsTheNextOneARead() async throws {
+        let fake = try await FakeSite([FakeSite.link("wall", firstID: 101)])
+        let board = try #require(fake.boards["wall"])
+        board.state.withLock {
+            $0.onOpen[1] = .failure(LockerError(.timedOut, "lost", fired: .no, sent: .yes))
+        }
+        await #expect(throws: LockerError.self) { try await fake.open("wall/1") }
+        let reads = board.state.withLock(\.reads)
+        #expect(try await fake.open("wall/2").results.first?.word == "opened")
+        #expect(board.state.withLock(\.reads) > reads)
+        #expect(board.opens == [1, 2])
+    }
+
+    /// Somebody stands before it: a board that hears and cannot be heard opens the door all the same.
+    @Test func maintenanceIsSentToASilentBoardOnce() async throws {
+        let (fake, board) = try await silence()
+        let failed = await #expect(throws: LockerError.self) {
+            try await fake.open("wall/1", maintenance: true)
+        }
+        #expect(failed?.code == .timedOut)
         #expect(board.opens == [1])
     }
 
@@ -119,5 +202,11 @@ import Testing
         let last = try #require(opens.last { $0.locker != 1 })
         let second = try #require(opens.filter { $0.locker == 1 }.dropFirst().first)
         #expect(last.at < second.at)
+    }
+}
+
+extension LockerResult {
+    fileprivate var failure: LockerError? {
+        if case .failed(let error) = ending { error } else { nil }
     }
 }

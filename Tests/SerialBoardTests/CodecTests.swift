@@ -143,8 +143,11 @@ struct Row: Sendable, CustomTestStringConvertible {
                 type(of: other.codec) == type(of: row.codec)
                 && other.codec.address == row.codec.address
             guard !isSame || other.question != row.question else { continue }
-            // A board that tells all its locks whatever lock it was asked about answers any question so.
-            guard !isSame || !(row.codec is KerongCodec) else { continue }
+            // A board that tells all its locks whatever lock it was asked about answers any question so, though not any order.
+            // What it says of its first lock and of all of them is the same.
+            let isToldApart =
+                row.question.isOrder && bytes(other.reply)[1] != bytes(row.request)[1]
+            guard !isSame || !(row.codec is KerongCodec) || isToldApart else { continue }
             #expect(
                 row.codec.find(row.question, in: bytes(other.reply)) == .nothing,
                 "\(other.request)")

@@ -38,7 +38,10 @@ package struct KerongCodec: Codec {
                 frame[1] >> 4 == address, frame[2] == Self.state, frame[7] == Self.end,
                 frame[8] == sum(frame.dropLast())
             else { return .nothing }
-            guard !question.isOrder else { return .answer(.taken) }
+            if case .open(let channel) = question {
+                // The board says which lock it was told to open.
+                return frame[1] & 0x0F == UInt8(channel - 1) ? .answer(.taken) : .nothing
+            }
             let locks = levels(in: frame[3], from: 1) + levels(in: frame[4], from: 9)
             return .answer(.levels(Dictionary(uniqueKeysWithValues: locks)))
         }
