@@ -50,6 +50,8 @@ let package = Package(
         .executable(name: "simulator-module", targets: ["simulator-module"]),
         .executable(name: "modbus-module", targets: ["modbus-module"]),
         .executable(name: "serial-board-module", targets: ["serial-board-module"]),
+        .executable(name: "gpio-expander-module", targets: ["gpio-expander-module"]),
+        .executable(name: "coil-guardian", targets: ["coil-guardian"]),
         .executable(name: "http-module", targets: ["http-module"]),
         .library(name: "LockerKit", targets: ["LockerKit"]),
         .library(name: "LockerKitTesting", targets: ["LockerKitTesting"]),
@@ -122,7 +124,9 @@ let package = Package(
         program(
             "lockerctl",
             [
-                "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig", arguments,
+                "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig",
+                "SiteModel",
+                arguments,
             ]),
 
         // Modules: a library target that tests can link and a thin executable.
@@ -142,6 +146,25 @@ let package = Package(
         program(
             "serial-board-module", ["SerialBoardDriver", "LockerKit"],
             path: "Plugins/SerialBoard/Module"),
+        .systemLibrary(
+            name: "CGPIOD", path: "Plugins/GPIOExpander/CGPIOD", pkgConfig: "libgpiod",
+            providers: [.apt(["libgpiod-dev"])]),
+        .target(
+            name: "CGPIO", dependencies: ["CGPIOD"], path: "Plugins/GPIOExpander/CGPIO",
+            cSettings: cSettings),
+        room("GPIOLines", ["CGPIO"], path: "Plugins/GPIOExpander/Lines"),
+        // The second process: it switches coils on and off for the driver, and off when the driver is gone.
+        room(
+            "CoilGuardian", ["GPIOLines", "JSONLines", "CGPIO"],
+            path: "Plugins/GPIOExpander/Guardian"),
+        program(
+            "coil-guardian", ["CoilGuardian"], path: "Plugins/GPIOExpander/GuardianProgram"),
+        room(
+            "GPIODriver", ["CoilGuardian", "GPIOLines", "LockerKit", "JSONLines"],
+            path: "Plugins/GPIOExpander/Driver"),
+        program(
+            "gpio-expander-module", ["GPIODriver", "LockerKit"],
+            path: "Plugins/GPIOExpander/Module"),
         room(
             "HTTPUplink",
             [
@@ -216,13 +239,31 @@ let package = Package(
         tests(
             "HTTPUplinkTests",
             ["HTTPUplink", "LockerKit", "LockerKitTesting", "JSONLines", "TestSupport", logging]),
-        tests("GuestTests", ["TestSupport"]),
+        tests(
+            "GPIOTests",
+            [
+                "CoilGuardian", "DriverBench", "GPIODriver", "GPIOLines", "LockerKit",
+                "LockerKitTesting", "JSONLines", "TestSupport", logging,
+            ]),
+        // Runs in the guest, where there are chips: the driver against what every driver has to keep.
+        program(
+            "gpio-checklist",
+            ["GPIODriver", "JSONLines", "LockerKit", "LockerKitTesting", logging],
+            path: "Tests/GPIOChecklist"),
+        tests(
+            "GuestTests",
+            [
+                "TestSupport", "lockerd", "lockerctl", "gpio-expander-module", "coil-guardian",
+                "simulator-module", "modbus-module", "serial-board-module", "http-module",
+                "gpio-checklist",
+            ]),
         tests("TidyTests", ["ControlWire", "LockerKit", "ModuleWire", "TestSupport"]),
         tests(
             "DaemonTests",
             [
                 "ControlClient", "JSONLines", "TestSupport", "lockerd", "lockerctl",
                 "simulator-module", "modbus-module", "serial-board-module", "http-module",
+                "gpio-expander-module", "coil-guardian",
             ]),
     ],
     swiftLanguageModes: [.v6]

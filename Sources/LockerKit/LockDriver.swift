@@ -17,6 +17,15 @@ public protocol LockDriver: Sendable {
     static func makeControllers(
         for link: LinkDescription, context: DriverContext
     ) throws(LockerError) -> [String: any LockController]
+
+    /// What an installer should know of a link that is not wrong: one clause for people each. `lockerd --check` shows them, and the
+    /// log whenever the link starts.
+    static func remarks(on link: LinkDescription) -> [String]
+}
+
+extension LockDriver {
+    /// Nothing.
+    public static func remarks(on link: LinkDescription) -> [String] { [] }
 }
 
 /// What a driver is given besides its options.

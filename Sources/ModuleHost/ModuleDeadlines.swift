@@ -24,6 +24,8 @@ package enum ModuleLimits {
     package static let waitingCalls = 64
     /// `doors` notifications that the core has not taken yet; the oldest goes first, the next poll makes up for it.
     package static let heldDoorReports = 256
+    /// Remarks on a link that are told.
+    package static let remarks = 100
     /// Bytes kept of one line of standard error or of one `log` message.
     package static let logLineBytes = 1024
     /// Log lines of one module that are copied in a burst.

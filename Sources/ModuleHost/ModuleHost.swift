@@ -148,7 +148,11 @@ final class LinkDuty: ModuleDuty {
             .configure, ConfigureDriverParams(link).json, within: ModuleDeadlines.configure)
         var made: [String: RemoteLockController] = [:]
         do throws(WireError) {
-            for answer in try ConfigureDriverResult(json: reply).controllers
+            let result = try ConfigureDriverResult(json: reply)
+            for remark in result.remarks.prefix(ModuleLimits.remarks) {
+                logger.notice("\(LogLines.printable(remark))")
+            }
+            for answer in result.controllers
             where link.controllers.contains(where: { $0.id == answer.id }) {
                 made[answer.id] = RemoteLockController(
                     id: answer.id, capabilities: try Capabilities(answer.capabilities),

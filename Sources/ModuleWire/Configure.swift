@@ -105,12 +105,16 @@ package struct ConfigureDriverResult: Sendable, Equatable {
     }
 
     package let controllers: [Controller]
+    /// What an installer should know; one line each. Left out where there is nothing.
+    package let remarks: [String]
 
-    package init(controllers: [Controller]) {
+    package init(controllers: [Controller], remarks: [String] = []) {
         self.controllers = controllers
+        self.remarks = remarks
     }
 
     package init(json: JSON) throws(WireError) {
+        remarks = json["remarks"]?.arrayValue?.compactMap(\.stringValue) ?? []
         controllers = try Fields(json, "result").list("controllers") {
             fields throws(WireError) in
             Controller(
@@ -120,12 +124,14 @@ package struct ConfigureDriverResult: Sendable, Equatable {
     }
 
     package var json: JSON {
-        [
+        var object: JSONObject = [
             "controllers": .array(
                 controllers.map {
                     ["id": .string($0.id), "capabilities": $0.capabilities.json]
                 })
         ]
+        if !remarks.isEmpty { object["remarks"] = .array(remarks.map(JSON.string)) }
+        return .object(object)
     }
 }
 

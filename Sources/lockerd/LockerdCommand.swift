@@ -34,7 +34,7 @@ struct LockerdCommand: AsyncParsableCommand {
     var logLevel = Logger.Level.notice
 
     func run() async throws {
-        if check { throw checkConfiguration() }
+        if check { throw await checkConfiguration() }
         LoggingSystem.bootstrap { label in
             var handler = StreamLogHandler.standardError(label: label)
             handler.logLevel = logLevel
@@ -56,11 +56,19 @@ struct LockerdCommand: AsyncParsableCommand {
     }
 
     /// Everything that is wrong, advice too: whoever asks wants to hear of it before the daemon says it to nobody.
-    private func checkConfiguration() -> ExitCode {
+    private func checkConfiguration() async -> ExitCode {
         let loader = SiteLoader(
             directory: config, moduleDirectories: ModuleFolders.besideProgram,
             vetting: { ModuleVetting.objection(to: $0) })
-        let problems = loader.load().problems
+        let loaded = loader.load()
+        var problems = loaded.problems.map(\.description)
+        // What only a driver knows is asked of the driver, which touches no hardware for that.
+        for link in loaded.plan?.links ?? [] where link.problems.isEmpty && link.module != nil {
+            let opinion = await ModuleRehearsal.opinion(of: link)
+            let file = "links.d/\(link.name).toml:1"
+            if let objection = opinion.objection { problems.append("\(file): \(objection)") }
+            for remark in opinion.remarks { print("\(file): note: \(remark)") }
+        }
         for problem in problems { print(problem) }
         if problems.isEmpty { print("\(config): no problems") }
         return problems.isEmpty ? .success : .failure

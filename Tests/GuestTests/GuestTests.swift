@@ -46,3 +46,17 @@ struct `A guest with simulated chips` {
         }
     }
 }
+
+/// The GPIO driver and its guardian through the whole daemon, on chips of the kernel's gpio-sim.
+@Suite(.enabled(if: Guest.whyNot == nil || Checkout.isCI, "\(Guest.whyNot ?? "")"))
+struct `Locks on GPIO lines` {
+    @Test(arguments: ["gpio", "guardian", "commission"])
+    func `do what they are told, and no more`(group: String) async throws {
+        try await withTemporaryDirectory { folder in
+            try Guest.layOutPrograms(in: folder)
+            let found = try await Guest.run(group, programs: folder, within: .seconds(240))
+            #expect(found.count > 3)
+            for (name, failure) in found { #expect(failure == "", "\(name)") }
+        }
+    }
+}

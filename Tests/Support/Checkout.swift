@@ -44,11 +44,12 @@ package enum Checkout {
 
     /// Lays out module folders as an installation has them, from this build: `DIR/NAME/{module.toml,EXECUTABLE}`.
     package static func stageModules(
-        _ names: [String] = ["simulator", "modbus", "serial-board", "http"], in directory: String
+        _ names: [String] = ["simulator", "modbus", "serial-board", "http", "gpio-expander"],
+        in directory: String
     ) throws {
         let folders = [
             "simulator": "Simulator", "modbus": "Modbus", "serial-board": "SerialBoard",
-            "http": "HTTPUplink",
+            "http": "HTTPUplink", "gpio-expander": "GPIOExpander",
         ]
         for name in names {
             let target = "\(directory)/\(name)"
@@ -60,6 +61,10 @@ package enum Checkout {
                 toPath: "\(target)/module.toml")
             try FileManager.default.copyItem(
                 atPath: program("\(name)-module"), toPath: "\(target)/\(name)-module")
+            if name == "gpio-expander" {
+                try FileManager.default.copyItem(
+                    atPath: program("coil-guardian"), toPath: "\(target)/coil-guardian")
+            }
             let boards = "\(root)/Plugins/\(folders[name] ?? name)/boards"
             if FileManager.default.fileExists(atPath: boards) {
                 try FileManager.default.copyItem(atPath: boards, toPath: "\(target)/boards")

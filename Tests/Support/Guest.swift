@@ -25,9 +25,12 @@ package enum Guest {
 
     /// What became of each scenario, by name: empty where it passed, otherwise why it failed.
     ///
-    /// All of them run in one guest, one after the other.
+    /// All of them run in one guest, one after the other. What they measure is printed.
+    ///
+    /// - Parameter programs: a folder with lockerd and its modules, as ``layOutPrograms(in:)`` makes it.
     package static func run(
-        _ group: String, virtualTime: Bool = false, within limit: Duration = .seconds(120)
+        _ group: String, virtualTime: Bool = false, programs: String? = nil,
+        within limit: Duration = .seconds(120)
     ) async throws -> [String: String] {
         let python = "/usr/bin/python3"
         let list = try ChildProcess(python, ["\(folder)/scenarios.py", "--list", group])
@@ -39,14 +42,27 @@ package enum Guest {
             python,
             ["\(folder)/guest.py", "--timeout", "\(limit.components.seconds)", "--cwd", "/"]
                 + (virtualTime ? ["--virtual-time"] : [])
+                + (programs.map { ["--env", "LOCKERD_PROGRAMS=\($0)"] } ?? [])
                 + ["--", python, "\(folder)/scenarios.py"] + names)
         _ = try await guest.exitStatus(within: limit + .seconds(10))
         let lines = guest.standardOutput.split(separator: "\n").map(String.init)
+        for line in lines where !line.hasPrefix("ok ") && !line.hasPrefix("failed ") {
+            print(line)
+        }
         return Dictionary(
             uniqueKeysWithValues: names.map { name in
                 if lines.contains("ok \(name)") { return (name, "") }
                 let failure = lines.first { $0.hasPrefix("failed \(name): ") }
                 return (name, failure ?? "never ended: \(guest.standardError)")
             })
+    }
+
+    /// A folder with links to the programs of this build, and modules as an installation has them.
+    package static func layOutPrograms(in folder: String) throws {
+        for name in ["lockerd", "lockerctl", "coil-guardian", "gpio-checklist"] {
+            try FileManager.default.createSymbolicLink(
+                atPath: "\(folder)/\(name)", withDestinationPath: Checkout.program(name))
+        }
+        try Checkout.stageModules(in: "\(folder)/lockerd-modules")
     }
 }

@@ -82,7 +82,7 @@ enum ImportArrows {
         "Sources/lockerctl": Room(
             .machine,
             [
-                "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig",
+                "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig", "SiteModel",
                 "ArgumentParser",
             ]),
         "Plugins/Simulator/Driver": Room(.machine, ["LockerKit"]),
@@ -92,6 +92,12 @@ enum ImportArrows {
         "Plugins/Modbus/Module": Room(.machine, ["LockerKit", "ModbusDriver"]),
         "Plugins/SerialBoard/Driver": Room(.machine, ["BusKit", "LockerKit"]),
         "Plugins/SerialBoard/Module": Room(.machine, ["LockerKit", "SerialBoardDriver"]),
+        "Plugins/GPIOExpander/Lines": Room(.machine, ["CGPIO"]),
+        "Plugins/GPIOExpander/Guardian": Room(.machine, ["CGPIO", "GPIOLines", "JSONLines"]),
+        "Plugins/GPIOExpander/GuardianProgram": Room(.machine, ["CoilGuardian"]),
+        "Plugins/GPIOExpander/Driver": Room(
+            .machine, ["CoilGuardian", "GPIOLines", "LockerKit", "JSONLines"]),
+        "Plugins/GPIOExpander/Module": Room(.machine, ["LockerKit", "GPIODriver"]),
         "Plugins/HTTPUplink/Uplink": Room(
             .machine,
             [

@@ -90,7 +90,9 @@ extension DriverService {
                     id: description.id, capabilities: $0.capabilities.wire)
             }
         }
-        return ConfigureDriverResult(controllers: controllers).json
+        return ConfigureDriverResult(
+            controllers: controllers, remarks: Driver.remarks(on: link)
+        ).json
     }
 
     private func context(_ link: String) -> DriverContext {

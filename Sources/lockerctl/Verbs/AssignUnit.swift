@@ -35,6 +35,7 @@ struct AssignUnitVerb: Verb {
 
     func validate() throws {
         guard 1...247 ~= unit else { throw ValidationError("unit \(unit): want 1-247") }
+        try line.check()
     }
 
     func execute() async throws {

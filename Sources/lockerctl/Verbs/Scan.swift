@@ -25,7 +25,8 @@ struct LineOptions: ParsableArguments {
             valueName: "ms"))
     var patienceMs: Int?
 
-    func validate() throws {
+    /// Throws where the line is not named.
+    func check() throws {
         guard (device == nil) != (host == nil) else {
             throw ValidationError("give --device or --host")
         }
@@ -49,13 +50,15 @@ struct ScanVerb: Verb {
         commandName: "scan",
         abstract: "Look for boards on a line, without moving anything.",
         discussion: """
-            Asks every unit at every rate and parity with functions that only read, until somebody answers, and prints a link file to
-            start from. Stop lockerd first, or remove its link: a line has one master.
+            modbus: asks every unit at every rate and parity with functions that only read, until somebody answers, and prints a link file
+            to start from. Stop lockerd first, or remove its link: a line has one master.
+            gpio: shows the GPIO chips of this computer with who uses their lines, and prints a link file to start from. Nothing is
+            requested and nothing driven.
             """)
 
     @OptionGroup var global: GlobalOptions
 
-    @Argument(help: "The driver whose boards are looked for: modbus.")
+    @Argument(help: "What is looked for: modbus or gpio.")
     var driver: String
 
     @OptionGroup var line: LineOptions
@@ -73,13 +76,15 @@ struct ScanVerb: Verb {
     var all = false
 
     func validate() throws {
-        guard driver == "modbus" else {
-            throw ValidationError("driver \(driver) has no scan; there is one for modbus")
+        guard ["modbus", "gpio"].contains(driver) else {
+            throw ValidationError("there is no scan for \(driver); there are modbus and gpio")
         }
+        if driver == "modbus" { try line.check() }
         _ = try request()
     }
 
     func execute() async throws {
+        if driver == "gpio" { return try await scanChips() }
         let tool = try Tool("scan", of: driver, config: line.config)
         for problem in tool.shelf.problems { Output.error("profile left out: \(problem)") }
         var found: [FoundBoard] = []
@@ -109,6 +114,29 @@ struct ScanVerb: Verb {
             .failed,
             "several boards answer as unit \(shared.unit): one open would open several doors. Connect one at a time and use lockerctl assign-unit"
         )
+    }
+
+    @MainActor
+    private func scanChips() async throws {
+        let tool = try Tool("scan", of: "gpio-expander", config: line.config)
+        for problem in tool.shelf.problems { Output.error("profile left out: \(problem)") }
+        var chips: [FoundChip] = []
+        try await tool.run([:]) { event in
+            if global.json { Output.line(event.text) }
+            switch event["event"]?.stringValue {
+            case "remark" where !global.json: Output.error(event["text"]?.stringValue ?? "")
+            case "chip": if let chip = FoundChip(event) { chips.append(chip) }
+            default: break
+            }
+            return nil
+        }
+        guard !chips.isEmpty else {
+            throw Failure(
+                .failed,
+                "no GPIO chip could be opened. Is the expander's driver loaded (dtoverlay, i2c address), and may you read /dev/gpiochip*?"
+            )
+        }
+        if !global.json { Output.text(ChipDraft(chips: chips, profiles: tool.shelf.profiles).text) }
     }
 
     private func request() throws -> JSONObject {

@@ -76,9 +76,9 @@ class Line:
 
 
 class Chip:
-    def __init__(self, label, lines, names, hogs):
+    def __init__(self, name, lines, names, hogs, label):
         self.label = label
-        self.config = CONFIG / label
+        self.config = CONFIG / name
         bank = self.config / "bank0"
         bank.mkdir(parents=True)
         (bank / "num_lines").write_text(str(lines))
@@ -126,6 +126,17 @@ class Witness:
                 found.append(Order(float(match["at"]), int(match["level"]), match["process"]))
         return found
 
+    def changes(self, chip, offset):
+        """The levels it was told, without those it had already: some interfaces drive all lines of a request with each order."""
+        levels = []
+        for order in self.orders(chip, offset):
+            if levels[-1:] != [order.level]:
+                levels.append(order.level)
+        return levels
+
+    def clear(self):
+        (TRACING / "trace").write_text("")
+
     def pulses(self, chip, offset):
         """When the line was told to be high, and for how long."""
         found, since = [], None
@@ -146,13 +157,15 @@ class Wall:
         self.children = []
         self.witness = Witness()
 
-    def chip(self, label, lines, names=None, hogs=None):
-        made = Chip(label, lines, names or {}, hogs or {})
+    def chip(self, name, lines, names=None, hogs=None, label=None):
+        """A chip with that label, which is its name unless it is said."""
+        made = Chip(name, lines, names or {}, hogs or {}, label or name)
         self.chips.append(made)
         return made
 
     def start(self, *words, **options):
-        child = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, text=True, **options)
+        options = {"stdin": subprocess.DEVNULL, **options}
+        child = subprocess.Popen([str(word) for word in words], text=True, **options)
         self.children.append(child)
         return child
 
@@ -170,4 +183,4 @@ class Wall:
             for folder in sorted(chip.config.glob("**/"), key=lambda path: -len(path.parts)):
                 if folder.is_dir():
                     folder.rmdir()
-        (TRACING / "trace").write_text("")
+        self.witness.clear()

@@ -1,0 +1,3 @@
+import CoilGuardian
+
+GuardianLoop.run()

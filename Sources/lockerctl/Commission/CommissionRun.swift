@@ -1,0 +1,141 @@
+import ControlClient
+import JSONLines
+import SiteConfig
+import SiteModel
+
+/// Fires the locks of one controller in turn and looks which sensors move.
+@MainActor
+struct CommissionRun {
+    /// How often the doors are looked at while a lock fires.
+    private static let look: Duration = .milliseconds(40)
+    /// How often an open that has to wait for its coil is asked for again.
+    private static let tries = 5
+
+    let session: Session
+    let controller: ControllerPlan
+    /// Nobody is asked; what only a person can see stays open.
+    let isAlone: Bool
+    /// How long a door may take to be closed again.
+    let closeWithin: Duration
+    let ask: (String) -> Bool
+
+    /// The doors of the controller by address, those that can be trusted.
+    private func doors() async throws(Failure) -> [String: Door] {
+        let status = try await session.attempt { client throws(ControlError) in
+            try await client.status(StatusScope(controller: controller.id))
+        }
+        return Dictionary(
+            status.lockers.filter { $0.quality == .good }.map { ($0.address, $0.door) },
+            uniquingKeysWith: { first, _ in first })
+    }
+
+    /// One lock: looks, fires, looks again.
+    func observe(_ locker: LockerPlan) async throws(Failure) -> Observation {
+        let address = "\(controller.id)/\(locker.number)"
+        let before = try await doors()
+        let watch = Watch(before)
+        let fired = Task { () -> Result<OperationResult, Failure> in
+            do throws(Failure) {
+                return .success(try await fire(locker))
+            } catch {
+                return .failure(error)
+            }
+        }
+        let isOver = Flag()
+        Task {
+            _ = await fired.value
+            isOver.raise()
+        }
+        while !isOver.isRaised {
+            watch.note(try await doors())
+            try? await Task.sleep(for: Self.look)
+        }
+        watch.note(try await doors())
+        var result: LockerResult?
+        var refusal: String?
+        switch await fired.value {
+        case .success(let operation):
+            result = operation.results.first
+            if let fault = result?.fault { refusal = fault.message }
+        case .failure(let failure):
+            // What the daemon refuses of one lock says nothing about the next one.
+            guard failure.status == .failed, let message = failure.message else { throw failure }
+            refusal = message
+        }
+        var observation = Observation(
+            address: address, number: locker.number, hasSensor: locker.hasSensor,
+            before: before[address] ?? .unknown, result: result, refusal: refusal,
+            moves: watch.moves)
+        if !isAlone, observation.moves.isEmpty, refusal == nil,
+            result?.outcome != .opened, result?.outcome != .openedLate
+        {
+            observation.doorOpened = ask("Did the door of \(address) open?")
+        }
+        return observation
+    }
+
+    /// Waits until the doors that moved are as they were before.
+    func waitUntilClosed(_ observation: Observation) async throws(Failure) -> Bool {
+        let moved = observation.moves
+        guard !moved.isEmpty else { return true }
+        if !isAlone {
+            Output.error("Close the door that opened.")
+        }
+        let end = ContinuousClock.now + closeWithin
+        while ContinuousClock.now < end {
+            let now = try await doors()
+            // Whatever a sensor said when its door opened, it has to say something else when the door is closed.
+            if moved.allSatisfy({ now[$0.address] != $0.door }) { return true }
+            try? await Task.sleep(for: .milliseconds(100))
+        }
+        return false
+    }
+
+    private func fire(_ locker: LockerPlan) async throws(Failure) -> OperationResult {
+        var tries = 1
+        while true {
+            do throws(ControlError) {
+                return try await session.client.open(
+                    OpenCommand(
+                        LockerSelector("\(controller.id)/\(locker.number)"),
+                        terms: OpenTerms(reason: "commission"), isMaintenance: true))
+            } catch .refused(let fault)
+                where fault.code == "DUTY_LIMIT" && fault.retryAfterMs != nil && tries < Self.tries
+            {
+                tries += 1
+                Output.error(
+                    "\(controller.id)/\(locker.number) has to cool down for \(Int(fault.retryAfterMs ?? 0)) ms"
+                )
+                try? await Task.sleep(for: .milliseconds(Int(fault.retryAfterMs ?? 0) + 10))
+            } catch {
+                throw Failure(session.explain(error).status, session.explain(error).message)
+            }
+        }
+    }
+
+    /// What the doors have said since a beginning.
+    private final class Watch {
+        private let before: [String: Door]
+        private let beganAt = ContinuousClock.now
+        private(set) var moves: [Observation.Move] = []
+
+        init(_ before: [String: Door]) { self.before = before }
+
+        func note(_ now: [String: Door]) {
+            let after = beganAt.duration(to: .now) / .milliseconds(1)
+            for (address, door) in now.sorted(by: { $0.key < $1.key })
+            where door != before[address] && door != .unknown
+                && before[address] != nil && before[address] != .unknown
+                && !moves.contains(where: { $0.address == address })
+            {
+                moves.append(Observation.Move(address: address, door: door, afterMs: after))
+            }
+        }
+    }
+
+    /// Something that happens once, on the main thread.
+    private final class Flag {
+        private(set) var isRaised = false
+        func raise() { isRaised = true }
+    }
+}

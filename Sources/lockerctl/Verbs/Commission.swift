@@ -1,0 +1,296 @@
+import ArgumentParser
+import ControlClient
+import Glibc
+import JSONLines
+import SiteConfig
+import SiteModel
+
+struct CommissionVerb: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "commission",
+        abstract: "Fire each lock of a controller in turn, and learn how it is wired.",
+        discussion: """
+            Sees which sensor moves and how long it takes, finds crossed wires, inverted and missing sensors and dead locks, asks what
+            stands on the doors, shows what the link file should say instead, and writes it when told to, with a record beside it.
+            Every locker is opened: they should be empty, and somebody should stand before them.
+            """)
+
+    @OptionGroup var global: GlobalOptions
+
+    @Argument(help: "The controller's id.", completion: Completions.controllers)
+    var controller: String
+
+    @Flag(help: "Ask nothing, and write what was found; labels stay as they are.")
+    var yes = false
+
+    @Flag(help: "Write nothing.")
+    var dryRun = false
+
+    @Option(help: ArgumentHelp("The config folder of lockerd.", valueName: "dir"))
+    var config = "/etc/lockerd"
+
+    @Option(help: ArgumentHelp("Only these lockers, as 1-4.", valueName: "range"))
+    var lockers: String?
+
+    @Option(
+        help: ArgumentHelp("How long to wait for each door to be closed again.", valueName: "s"))
+    var closeWithin = 60
+
+    func validate() throws {
+        guard 0...3600 ~= closeWithin else { throw ValidationError("--close-within: want 0-3600") }
+        _ = try range()
+    }
+
+    func execute() async throws {
+        let canAsk = isatty(STDIN_FILENO) == 1 && Output.isErrorTerminal
+        guard yes || canAsk else {
+            throw Failure(
+                .usage,
+                "commission wants --yes where there is no terminal to ask on; nothing was fired")
+        }
+        var (link, plan) = try find()
+        let chosen = try chosen(of: plan)
+        var editor = try edit(link.name)
+        let session = try await Session.start(global)
+        guard
+            yes
+                || ask(
+                    "Fire \(Words.count(chosen.count, "lock")) of \(controller), one after the other? The lockers are empty, the doors closed, and you see them"
+                )
+        else { throw Failure(.failed, "nothing was fired") }
+        var (observations, labels) = try await observe(chosen, of: plan, session)
+        if let turned = try await tryOtherLevel(observations, link, plan, &editor, session) {
+            (link, plan) = try find()
+            (observations, labels) = turned
+        }
+        let lessons = Lessons(
+            observations, labels: labels, controller: plan, driver: link.driver)
+        try await conclude(lessons, observations, labels, link, &editor, session)
+    }
+
+    private func chosen(of plan: ControllerPlan) throws(Failure) -> [LockerPlan] {
+        let wanted = try range()
+        let chosen = plan.lockers.filter { wanted?.contains($0.number) ?? true }
+        guard !chosen.isEmpty else { throw Failure(.usage, "\(controller) has no such lockers") }
+        return chosen
+    }
+
+    typealias Findings = (observations: [Observation], labels: [Int: String])
+
+    @MainActor
+    private func observe(
+        _ chosen: [LockerPlan], of plan: ControllerPlan, _ session: Session
+    ) async throws(Failure) -> Findings {
+        let run = CommissionRun(
+            session: session, controller: plan, isAlone: yes,
+            closeWithin: .seconds(closeWithin), ask: ask)
+        var observations: [Observation] = []
+        var labels: [Int: String] = [:]
+        for locker in chosen {
+            let one = try await run.observe(locker)
+            observations.append(one)
+            if !global.json { Output.line("\(one.address)  \(one.sentence)") }
+            if !yes, one.verdict.isGood || one.verdict.isMendable, let label = label(locker) {
+                labels[locker.number] = label
+            }
+            if try await !run.waitUntilClosed(one), locker != chosen.last {
+                Output.error(
+                    "lockerctl: the door that opened stays open; what it says is not looked at any more"
+                )
+            }
+        }
+        return (observations, labels)
+    }
+
+    /// Where nothing at all has moved and nobody has seen yet which level fires, it may be the other one.
+    ///
+    /// Lines are driven during a pulse only as long as that is so, which makes the try as harmless as a pulse.
+    @MainActor
+    private func tryOtherLevel(
+        _ observations: [Observation], _ link: LinkPlan, _ plan: ControllerPlan,
+        _ editor: inout LinkFileEditor, _ session: Session
+    ) async throws(Failure) -> Findings? {
+        let isStill = observations.allSatisfy {
+            if case .still = $0.verdict { true } else { false }
+        }
+        guard isStill, plan.options["polarity_known"]?.boolValue == false,
+            let level = plan.options["fires_at"]?.stringValue
+        else { return nil }
+        let other = level == "high" ? "low" : "high"
+        guard !dryRun, yes || ask("Nothing moved. Try the other level, fires_at = \"\(other)\"?")
+        else { return nil }
+        do throws(LinkFileEditor.Refusal) {
+            try editor.set("fires_at", .string(other), of: controller)
+            for locker in plan.lockers {
+                guard let own = locker.options["fires_at"]?.stringValue else { continue }
+                try editor.set(
+                    "fires_at", .string(own == "high" ? "low" : "high"), of: controller,
+                    locker: locker.number)
+            }
+            try editor.write()
+        } catch {
+            throw Failure(.failed, error.description)
+        }
+        try await reload(session)
+        if !global.json { Output.line("nothing moved; once more with fires_at = \"\(other)\"") }
+        let found = try await observe(try chosen(of: plan), of: find().controller, session)
+        if found.observations.contains(where: { !$0.moves.isEmpty || $0.doorOpened == true }) {
+            return found
+        }
+        do throws(LinkFileEditor.Refusal) {
+            try editor.restore()
+        } catch {
+            throw Failure(.failed, error.description)
+        }
+        try await reload(session)
+        return nil
+    }
+
+    /// Has the file read again, and waits until the controller serves.
+    @MainActor
+    private func reload(_ session: Session) async throws(Failure) {
+        _ = try await session.attempt { client throws(ControlError) in try await client.reload() }
+        let end = ContinuousClock.now + Self.patience
+        while ContinuousClock.now < end {
+            let status = try await session.attempt { client throws(ControlError) in
+                try await client.status(StatusScope(controller: controller))
+            }
+            if status.controllers.first?.state == "ready" { return }
+            try? await Task.sleep(for: .milliseconds(100))
+        }
+        throw Failure(.failed, "\(controller) is not ready \(Self.patience) after the reload")
+    }
+
+    /// How long a controller may take to serve after its file was changed.
+    private static let patience: Duration = .seconds(15)
+
+    // MARK: Before
+
+    /// The controller as the files describe it.
+    private func find() throws(Failure) -> (link: LinkPlan, controller: ControllerPlan) {
+        let loaded = SiteLoader(
+            directory: config, moduleDirectories: ModuleFolders.besideProgram
+        ).load()
+        for link in loaded.plan?.links ?? [] {
+            guard let found = link.controllers.first(where: { $0.id == controller }) else {
+                continue
+            }
+            guard link.problems.isEmpty else {
+                throw Failure(.failed, "link \(link.name) is not right: \(link.problems[0])")
+            }
+            return (link, found)
+        }
+        let known = (loaded.plan?.links ?? []).flatMap { $0.controllers.map(\.id) }
+        throw Failure(
+            .failed,
+            "no controller \(controller) below \(config); there are \(known.isEmpty ? "none" : known.joined(separator: ", "))"
+        )
+    }
+
+    private func edit(_ link: String) throws(Failure) -> LinkFileEditor {
+        do throws(LinkFileEditor.Refusal) {
+            return try LinkFileEditor(path: "\(config)/links.d/\(link).toml")
+        } catch {
+            throw Failure(.failed, error.description)
+        }
+    }
+
+    private func range() throws(Failure) -> ClosedRange<Int>? {
+        guard let lockers else { return nil }
+        let ends = lockers.split(separator: "-").map { Int($0) }
+        guard 1...2 ~= ends.count, let first = ends[0], let last = ends.last ?? nil, first >= 1,
+            first <= last
+        else { throw Failure(.usage, "--lockers \(lockers): want a range such as 1-4") }
+        return first...last
+    }
+
+    // MARK: After
+
+    @MainActor
+    private func conclude(
+        _ lessons: Lessons, _ observations: [Observation], _ labels: [Int: String],
+        _ link: LinkPlan, _ editor: inout LinkFileEditor, _ session: Session
+    ) async throws(Failure) {
+        var remarks = lessons.remarks
+        for change in lessons.changes {
+            do throws(LinkFileEditor.Refusal) {
+                try editor.set(
+                    change.key, change.value, of: controller, locker: change.locker)
+            } catch {
+                remarks.append(error.description)
+            }
+        }
+        let record = CommissionRecord(
+            controller: controller, link: link.name, driver: link.driver,
+            observations: observations, labels: labels, changes: lessons.changes, remarks: remarks)
+        if global.json { Output.line(JSON.object(record.json).text) }
+        for remark in remarks { Output.error("lockerctl: \(remark)") }
+        let diff = LineDiff(from: editor.original, to: editor.text)
+        if !diff.isEmpty, !global.json {
+            Output.line("\(editor.path):")
+            diff.lines.forEach(Output.line)
+        }
+        if !dryRun, yes || ask("Write this and the record?") {
+            try await write(record, diff.isEmpty ? nil : editor, session)
+        } else if !dryRun {
+            // What was tried on the way is not to stay either.
+            do throws(LinkFileEditor.Refusal) {
+                try editor.restore()
+            } catch {
+                throw Failure(.failed, error.description)
+            }
+            try await reload(session)
+        }
+        try judge(observations, remarks)
+    }
+
+    @MainActor
+    private func write(
+        _ record: CommissionRecord, _ editor: LinkFileEditor?, _ session: Session
+    ) async throws(Failure) {
+        if let editor {
+            do throws(LinkFileEditor.Refusal) {
+                try editor.write()
+            } catch {
+                throw Failure(.failed, error.description)
+            }
+        }
+        let path = try record.write(below: config)
+        if !global.json { Output.line("recorded in \(path)") }
+        guard editor != nil else { return }
+        try await reload(session)
+        if !global.json { Output.line("lockerd has read its configuration again") }
+    }
+
+    private func judge(_ observations: [Observation], _ remarks: [String]) throws(Failure) {
+        let bad = observations.filter { !$0.verdict.isGood && !$0.verdict.isMendable }
+        let mended = observations.filter(\.verdict.isMendable)
+        if bad.isEmpty, remarks.isEmpty {
+            guard !mended.isEmpty, !dryRun else { return }
+            Output.error(
+                "lockerctl: \(Words.count(mended.count, "sensor")) told otherwise from now on; run it once more to see that it is right"
+            )
+            return
+        }
+        throw Failure(
+            .failed,
+            bad.isEmpty
+                ? "not everything can be put right in the file"
+                : "somebody has to look at \(bad.map(\.address).joined(separator: ", "))")
+    }
+
+    private func label(_ locker: LockerPlan) -> String? {
+        Output.errorText(
+            "What stands on the door of \(controller)/\(locker.number)? [\(locker.name)] ")
+        guard let answer = readLine(strippingNewline: true), !answer.isEmpty,
+            answer != locker.name
+        else { return nil }
+        return answer
+    }
+
+    private func ask(_ question: String) -> Bool {
+        Output.errorText("\(question) [y/N] ")
+        let answer = readLine(strippingNewline: true)?.lowercased()
+        return answer == "y" || answer == "yes"
+    }
+}
