@@ -29,6 +29,18 @@ package struct LinkFileEditor {
     package mutating func set(
         _ key: String, _ value: JSON, of controller: String, locker number: Int? = nil
     ) throws(Refusal) {
+        let text = text
+        do throws(Refusal) {
+            try change(key, value, of: controller, locker: number)
+        } catch {
+            self.text = text
+            throw error
+        }
+    }
+
+    private mutating func change(
+        _ key: String, _ value: JSON, of controller: String, locker number: Int?
+    ) throws(Refusal) {
         let before = try document()
         guard let (place, table) = Self.controller(controller, in: before.root) else {
             throw Refusal(description: "\(path) has no [[controller]] with id = \"\(controller)\"")

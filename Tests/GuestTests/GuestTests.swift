@@ -47,6 +47,16 @@ struct `A guest with simulated chips` {
     }
 }
 
+/// The one header over two libraries.
+@Suite(.enabled(if: Guest.whyNot == nil || Checkout.isCI, "\(Guest.whyNot ?? "")"))
+struct `The GPIO shim` {
+    @Test func `does the same over libgpiod 1.6 and 2.x`() async throws {
+        let found = try await Guest.run("shim")
+        #expect(found.count == 10)
+        for (name, failure) in found { #expect(failure == "", "\(name)") }
+    }
+}
+
 /// The GPIO driver and its guardian through the whole daemon, on chips of the kernel's gpio-sim.
 @Suite(.enabled(if: Guest.whyNot == nil || Checkout.isCI, "\(Guest.whyNot ?? "")"))
 struct `Locks on GPIO lines` {

@@ -23,6 +23,20 @@ package enum Guest {
         }
     }()
 
+    /// Where the GPIO shim was built against both versions of libgpiod; empty where it was not.
+    private static let shims: String = {
+        let probe = Process()
+        probe.executableURL = URL(fileURLWithPath: "\(folder)/build-shims")
+        probe.arguments = ["--probe"]
+        let output = Pipe()
+        probe.standardOutput = output
+        guard (try? probe.run()) != nil else { return "" }
+        let text = String(
+            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        probe.waitUntilExit()
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    }()
+
     /// What became of each scenario, by name: empty where it passed, otherwise why it failed.
     ///
     /// All of them run in one guest, one after the other. What they measure is printed.
@@ -43,6 +57,7 @@ package enum Guest {
             ["\(folder)/guest.py", "--timeout", "\(limit.components.seconds)", "--cwd", "/"]
                 + (virtualTime ? ["--virtual-time"] : [])
                 + (programs.map { ["--env", "LOCKERD_PROGRAMS=\($0)"] } ?? [])
+                + ["--env", "LOCKERD_SHIMS=\(shims)"]
                 + ["--", python, "\(folder)/scenarios.py"] + names)
         _ = try await guest.exitStatus(within: limit + .seconds(10))
         let lines = guest.standardOutput.split(separator: "\n").map(String.init)

@@ -82,7 +82,8 @@ enum ImportArrows {
         "Sources/lockerctl": Room(
             .machine,
             [
-                "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig", "SiteModel",
+                "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig",
+                "SiteModel",
                 "ArgumentParser",
             ]),
         "Plugins/Simulator/Driver": Room(.machine, ["LockerKit"]),

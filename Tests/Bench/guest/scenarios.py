@@ -14,6 +14,7 @@ import bench_scenarios  # noqa: E402, F401
 import commission_scenarios  # noqa: E402, F401
 import gpio_scenarios  # noqa: E402, F401
 import guardian_scenarios  # noqa: E402, F401
+import shim_scenarios  # noqa: E402, F401
 from registry import SCENARIOS  # noqa: E402
 
 
