@@ -15,7 +15,7 @@ ARGS ?=
 # `make test` treats warnings as errors; with a compiler newer than ours: make test LOCKERD_STRICT=0
 test test-tsan test-asan fuzz: export LOCKERD_STRICT ?= 1
 
-.PHONY: help deps bench-deps guest build release demo run test test-tsan test-asan fuzz soak lint bench bench-lines bench-gpio install clean distclean
+.PHONY: help deps bench-deps guest build release demo run test test-full test-tsan test-asan fuzz soak lint bench bench-lines bench-gpio install clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,10 @@ guest: deps ## Builds the kernel that GPIO tests run in, once, in the user's cac
 
 test: deps ## Every check and every test that this machine can run
 	@$(PYTHON) scripts/run-tests $(ARGS)
+
+test-full: test ## The same, and GPIO once more in an emulated computer with Debian's own kernel
+	@scripts/deps --machine
+	@$(PYTHON) scripts/test-machine
 
 test-tsan: deps ## The tests under thread sanitizer, in .build-tsan
 	@$(PYTHON) scripts/run-tests --sanitize thread $(ARGS)

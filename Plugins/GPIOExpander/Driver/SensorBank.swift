@@ -75,6 +75,7 @@ final class SensorBank: Sendable {
 
     /// Reads all sensors now. What an edge has not told yet is told by this.
     func read() throws(GPIOFailure) -> [DoorReading] {
+        var news: [DoorReading] = []
         let result: Result<[DoorReading], GPIOFailure> = state.withLock { state in
             if let failure = state.failure { return .failure(failure) }
             guard let lines = state.lines else {
@@ -84,7 +85,11 @@ final class SensorBank: Sendable {
                 let levels = try lines.levels()
                 let now = context.clock.now
                 for (offset, level) in zip(lines.offsets, levels) {
-                    _ = state.filters[offset]?.note(reading: level, at: now)
+                    if let finding = state.filters[offset]?.note(reading: level, at: now),
+                        let sensor = sensors[offset]
+                    {
+                        news.append(reading(sensor, finding))
+                    }
                 }
                 return .success(
                     sensors.compactMap { offset, sensor in
@@ -97,6 +102,8 @@ final class SensorBank: Sendable {
         }
         // A change may have to be still for a while, and nobody else would look at the clock for it.
         wake()
+        // Whoever reads one door before a pulse does not hand on what he has found of the others.
+        if !news.isEmpty { context.report(controller, news) }
         return try result.get()
     }
 

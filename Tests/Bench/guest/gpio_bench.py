@@ -51,6 +51,37 @@ def pulses(count):
     return spread(errors), spread(delays)
 
 
+def simulated_opens(count):
+    """A whole open of the simulator, which needs no lines and has its own pulse: what the guest's own slowness costs."""
+    text = """
+driver = "simulator"
+[link]
+close_after_ms = 1
+[[controller]]
+id = "wall"
+lockers = 4
+sensors = false
+rest_ms = 0
+opens_per_minute = 6000
+duty_percent = 100
+burst_ms = 600000
+pulse_ms = 10
+first_id = 1
+bank = "main"
+power = "main"
+"""
+    times = []
+    with Wall() as wall, Daemon(wall, {"yard": text}) as daemon:
+        daemon.eventually("wall", "ready")
+        client = daemon.client()
+        for turn in range(count):
+            asked = now()
+            client.call("open", locker=f"wall/{turn % 4 + 1}", waitMs=10_000)
+            times.append(now() - asked)
+            time.sleep(0.02)
+    return spread(times)
+
+
 def edges(count, debounce):
     """From an edge to the event on the control socket; with debouncing, beyond the time that the line has to be still."""
     times = []
@@ -101,6 +132,7 @@ def main():
         "simulated": True,
         "pulseErrorMs": errors,
         "requestToLineMs": delays,
+        "simulatedOpenMs": simulated_opens(count),
         "edgeToEventMs": edges(2 * count, 0),
         "edgeToEventBeyondDebounceMs": edges(count, 10),
         "deathToLineOffMs": deaths(8 if is_quick else 20),

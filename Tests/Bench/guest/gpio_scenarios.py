@@ -58,7 +58,7 @@ def a_door_opens_and_everybody_knows():
             result = client.reply(number)
             expect((result["outcome"], result["evidence"]), ("opened", "door-sensor"), "what came of it")
             (pulse,) = wall.witness.pulses(chip, 1)
-            expect_between(pulse.length, 0.1, 0.15, "the pulse")
+            expect_between(pulse.length, 0.098, 0.15, "the pulse")
             expect({order.process for order in wall.witness.orders(chip, 1)}, {"coil-guardian"}, "who drove it")
             for lock in (0, 2, 3):
                 expect(wall.witness.pulses(chip, lock), [], "a neighbour's pulses")
