@@ -143,7 +143,7 @@ struct `An installer` {
             #expect(scan.status == 1 && scan.out.isEmpty)
             #expect(scan.err.contains("nobody answered"))
             let other = try await bench.lockerctl("scan", "simulator", "--device", bench.device)
-            #expect(other.status == 2 && other.err.contains("driver simulator has no scan"))
+            #expect(other.status == 2 && other.err.contains("there is no scan for simulator"))
         }
     }
 

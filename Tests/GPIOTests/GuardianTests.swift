@@ -277,7 +277,7 @@ private let gone = GPIOFailure(19, "the chip is gone")
         for _ in 0..<20_000 {
             let order = Self.orders[Int.random(in: 0..<Self.orders.count, using: &random)]
             var bytes = order.json.encoded
-            for _ in 0..<Int.random(in: 1...3, using: &random) {
+            for _ in 0..<Int.random(in: 1...3, using: &random) where !bytes.isEmpty {
                 let place = Int.random(in: 0..<bytes.count, using: &random)
                 switch Int.random(in: 0..<3, using: &random) {
                 case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)

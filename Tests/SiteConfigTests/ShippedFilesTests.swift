@@ -10,6 +10,7 @@ import Testing
 @Suite struct `The shipped files` {
     private static let folders = [
         "simulator": "Simulator", "modbus": "Modbus", "serial-board": "SerialBoard",
+        "gpio-expander": "GPIOExpander",
         "http": "HTTPUplink",
     ]
     static let files = FileManager.default
