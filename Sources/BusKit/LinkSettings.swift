@@ -149,17 +149,3 @@ extension LinkSettings.Serial {
         return baud
     }
 }
-
-extension Options {
-    /// The word under `key` as one of a closed list; nil where it is absent.
-    package func choice<Choice: RawRepresentable & CaseIterable>(
-        _ key: String
-    ) throws(LockerError) -> Choice? where Choice.RawValue == String {
-        guard let word = try optionalString(key) else { return nil }
-        guard let choice = Choice(rawValue: word) else {
-            let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
-            throw LockerError(.invalidRequest, "\(key) is \"\(word)\"; want one of \(known)")
-        }
-        return choice
-    }
-}

@@ -78,6 +78,19 @@ public struct Options: Sendable, Equatable {
         .milliseconds(try integer(key, in: range))
     }
 
+    /// The word under `key` as one of a closed list; nil where it is absent.
+    public func choice<Choice: RawRepresentable & CaseIterable>(
+        _ key: String
+    ) throws(LockerError) -> Choice? where Choice.RawValue == String {
+        guard let word = try optionalString(key) else { return nil }
+        guard let choice = Choice(rawValue: word) else {
+            let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+            throw LockerError(
+                .invalidRequest, "\(path)\(key) is \"\(word)\"; want one of \(known)")
+        }
+        return choice
+    }
+
     /// The integers under `key`.
     public func integers(_ key: String) throws(LockerError) -> [Int] {
         let values = try get(key, "an array of integers", \.arrayValue)

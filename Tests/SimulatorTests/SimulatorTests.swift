@@ -196,7 +196,7 @@ import Testing
                 ["evidence": "door-sensor"],
                 "evidence is door-sensor; want none, echo or lock-feedback"
             ),
-            (["pulse_timing": "moon"], "pulse_timing is \"moon\"; want one of board, host"),
+            (["pulse_timing": "moon"], "link.pulse_timing is \"moon\"; want one of board, host"),
             (["fault": [["after_opens": 1]]], "a fault has no kind"),
             (
                 ["fault": [["kind": "crash", "after_opens": 1, "after_ms": 1]]],

@@ -142,17 +142,3 @@ package struct ExpanderPlan: Sendable {
             doorSensors: !sensed.isEmpty)
     }
 }
-
-extension Options {
-    /// One of the words of `Word` under `key`, or nil where it is absent.
-    func choice<Word: RawRepresentable & CaseIterable>(
-        _ key: String
-    ) throws(LockerError) -> Word? where Word.RawValue == String {
-        guard let text = try optionalString(key) else { return nil }
-        guard let word = Word(rawValue: text) else {
-            let words = Word.allCases.map(\.rawValue).joined(separator: ", ")
-            throw LockerError(.invalidRequest, "\(key) is \"\(text)\"; want one of \(words)")
-        }
-        return word
-    }
-}

@@ -14,8 +14,8 @@ struct LinkSettings {
         closeAfter = closing == 0 ? nil : .milliseconds(closing)
         latency = .milliseconds(try options.optionalInteger("latency_ms", in: 0...60_000) ?? 0)
         capabilities = Capabilities(
-            pulseTiming: try options.word("pulse_timing") ?? .board,
-            evidence: try options.word("evidence") ?? .echo,
+            pulseTiming: try options.choice("pulse_timing") ?? .board,
+            evidence: try options.choice("evidence") ?? .echo,
             maximumTogether: try options.optionalInteger("maximum_together", in: 1...64) ?? 4,
             polarityKnown: true, doorSensors: true)
         guard capabilities.evidence != .doorSensor else {
@@ -62,7 +62,7 @@ struct LinkFault {
     let when: Moment
 
     init(_ options: Options) throws(LockerError) {
-        guard let kind: Kind = try options.word("kind") else {
+        guard let kind: Kind = try options.choice("kind") else {
             throw LockerError(.invalidRequest, "a fault has no kind")
         }
         self.kind = kind
@@ -77,7 +77,7 @@ struct LinkFault {
         }
         duration = .milliseconds(try options.optionalInteger("for_ms", in: 1...86_400_000) ?? 5000)
         times = try options.optionalInteger("times", in: 1...1_000_000) ?? 1
-        when = try options.word("when") ?? .after
+        when = try options.choice("when") ?? .after
     }
 }
 
@@ -96,7 +96,7 @@ enum LockerFault: Equatable {
 
     init?(_ options: Options) throws(LockerError) {
         let slow = try options.optionalInteger("slow_ms", in: 1...60_000)
-        guard let word: Word = try options.word("fault") else { return nil }
+        guard let word: Word = try options.choice("fault") else { return nil }
         switch word {
         case .jam: self = .jam
         case .ajar: self = .ajar
@@ -106,19 +106,5 @@ enum LockerFault: Equatable {
         case .replyLost: self = .replyLost
         case .slow: self = .slow(.milliseconds(slow ?? 1000))
         }
-    }
-}
-
-extension Options {
-    /// One of the words of `Word` under `key`, or nil where it is absent.
-    func word<Word: RawRepresentable & CaseIterable>(
-        _ key: String
-    ) throws(LockerError) -> Word? where Word.RawValue == String {
-        guard let text = try optionalString(key) else { return nil }
-        guard let word = Word(rawValue: text) else {
-            let words = Word.allCases.map(\.rawValue).joined(separator: ", ")
-            throw LockerError(.invalidRequest, "\(key) is \"\(text)\"; want one of \(words)")
-        }
-        return word
     }
 }

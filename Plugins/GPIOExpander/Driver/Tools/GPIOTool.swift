@@ -12,7 +12,7 @@ package enum GPIOTool {
     package static func run(_ word: String) -> Never {
         signal(SIGPIPE, SIG_IGN)
         guard word == "scan" else {
-            write([
+            ToolOutput.write([
                 "event": "error", "code": .string(LockerError.Code.invalidRequest.rawValue),
                 "message": .string("no tool \(word); there is scan"),
             ])
@@ -20,12 +20,12 @@ package enum GPIOTool {
         }
         for path in Chip.paths() {
             do throws(GPIOFailure) {
-                write(try form(of: Chip.at(path)))
+                ToolOutput.write(try form(of: Chip.at(path)))
             } catch {
-                write(["event": "remark", "text": .string(error.description)])
+                ToolOutput.write(["event": "remark", "text": .string(error.description)])
             }
         }
-        write(["event": "done"])
+        ToolOutput.write(["event": "done"])
         exit(0)
     }
 
@@ -42,20 +42,5 @@ package enum GPIOTool {
                     ]
                 }),
         ]
-    }
-
-    private static func write(_ object: JSONObject) {
-        let bytes = JSON.object(object).encoded + [UInt8(ascii: "\n")]
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { buffer in
-                buffer.baseAddress.map {
-                    Glibc.write(STDOUT_FILENO, $0 + sent, buffer.count - sent)
-                } ?? -1
-            }
-            // Nobody listens any more.
-            guard count > 0 else { exit(1) }
-            sent += count
-        }
     }
 }

@@ -25,16 +25,16 @@ package enum ModbusTool {
                     request, to: try options.integer("to", in: Limits.unit),
                     register: try options.integer("register", in: Limits.address), tell: say
                 ) { unit in
-                    write(["event": "consent", "unit": .int(Int64(unit))])
+                    ToolOutput.write(["event": "consent", "unit": .int(Int64(unit))])
                     return readLine(strippingNewline: true) == "yes"
                 }
             default:
                 throw LockerError(.invalidRequest, "no tool \(word); there are scan and assign")
             }
-            write(["event": "done"])
+            ToolOutput.write(["event": "done"])
             exit(0)
         } catch {
-            write([
+            ToolOutput.write([
                 "event": "error", "code": .string(error.code.rawValue),
                 "message": .string(error.message),
             ])
@@ -45,13 +45,13 @@ package enum ModbusTool {
     private static func say(_ event: Scanner.Event) {
         switch event {
         case .progress(let done, let total, let setting, let unit):
-            write([
+            ToolOutput.write([
                 "event": "progress", "done": .int(Int64(done)), "total": .int(Int64(total)),
                 "baud": .int(Int64(setting.baud)), "parity": .string(setting.parity.rawValue),
                 "unit": .int(Int64(unit)),
             ])
-        case .remark(let text): write(["event": "remark", "text": .string(text)])
-        case .found(let found): write(form(of: found))
+        case .remark(let text): ToolOutput.write(["event": "remark", "text": .string(text)])
+        case .found(let found): ToolOutput.write(form(of: found))
         }
     }
 
@@ -71,20 +71,5 @@ package enum ModbusTool {
                     ]
                 }),
         ]
-    }
-
-    private static func write(_ object: JSONObject) {
-        let bytes = JSON.object(object).encoded + [UInt8(ascii: "\n")]
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { buffer in
-                buffer.baseAddress.map {
-                    Glibc.write(STDOUT_FILENO, $0 + sent, buffer.count - sent)
-                } ?? -1
-            }
-            // Nobody listens any more.
-            guard count > 0 else { exit(1) }
-            sent += count
-        }
     }
 }
