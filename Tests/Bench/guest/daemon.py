@@ -75,7 +75,9 @@ class Client:
 
 
 class Daemon:
-    def __init__(self, wall, links, site=SITE):
+    def __init__(self, wall, links, site=SITE, prefix=()):
+        """`prefix`: a command that runs the daemon with other rights."""
+        self.prefix = list(prefix)
         self.wall = wall
         self.folder = Path(tempfile.mkdtemp(prefix="lkd-"))
         self.config = self.folder / "etc"
@@ -90,7 +92,7 @@ class Daemon:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAMS / "lockerd", "--config", self.config, "--socket", self.path, "--state", self.folder / "state"],
+                self.prefix + [PROGRAMS / "lockerd", "--config", self.config, "--socket", self.path, "--state", self.folder / "state"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         eventually("lockerd serves", self._serves)
         return self

@@ -15,6 +15,7 @@ import commission_scenarios  # noqa: E402, F401
 import gpio_scenarios  # noqa: E402, F401
 import guardian_scenarios  # noqa: E402, F401
 import shim_scenarios  # noqa: E402, F401
+import sleep_scenarios  # noqa: E402, F401
 from registry import SCENARIOS  # noqa: E402
 
 

@@ -114,8 +114,12 @@ class Witness:
     def __init__(self):
         if not (TRACING / "events").exists():
             subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACING], check=True)
-        (TRACING / "trace_clock").write_text("mono")
+        self.use_clock("mono")
         (TRACING / "events/gpio/gpio_value/enable").write_text("1")
+
+    def use_clock(self, name):
+        """`mono`, or `boot`, which goes on while the machine sleeps."""
+        (TRACING / "trace_clock").write_text(name)
 
     def orders(self, chip, offset):
         """What the line was told, in order."""
