@@ -32,7 +32,18 @@ private final class Wires: LineSource {
         }
     }
 
-    private final class Rest {}
+    private final class Rest: OutputLines {
+        let wires: Wires
+
+        init(_ wires: Wires) { self.wires = wires }
+
+        func set(_: Int, to _: Bool) throws(GPIOFailure) { throw busy }
+
+        func levels() throws(GPIOFailure) -> [Bool] {
+            if let failure = wires.onSet { throw failure }
+            return [false]
+        }
+    }
 
     var levels: [Int: Bool] = [:]
     var driven: Set<Int> = []
@@ -50,10 +61,10 @@ private final class Wires: LineSource {
         return Driven(self, places.map { bank.lines[$0].offset })
     }
 
-    func rest(_ place: Int, of bank: Bank) throws(GPIOFailure) -> AnyObject {
+    func rest(_ place: Int, of bank: Bank) throws(GPIOFailure) -> any OutputLines {
         if let onTake { throw onTake }
         resting.append(bank.lines[place].offset)
-        return Rest()
+        return Rest(self)
     }
 }
 
@@ -208,6 +219,16 @@ private let gone = GPIOFailure(19, "the chip is gone")
         _ = guardian.pass(start + .milliseconds(100))
         #expect(wires.driven == [])
         #expect(wires.resting == [0, 1, 2, 3, 3])
+    }
+
+    @Test func `notices a chip that is gone also where it drives nothing`() {
+        var guardian = guardian(bank(offKnown: false))
+        let check = Order(id: 2, bank: 0, .check)
+        #expect(
+            guardian.carryOut(check, at: start) == [Answer(2, .levels([nil, nil, nil, nil]))])
+        wires.onSet = gone
+        #expect(
+            guardian.carryOut(check, at: start) == [Answer(2, .failed(gone, mayBeOn: false))])
     }
 
     @Test func `says who is in the way`() {

@@ -15,7 +15,7 @@ package protocol LineSource {
     func drive(_ places: [Int], of bank: Bank, at levels: [Bool]) throws(GPIOFailure)
         -> any OutputLines
     /// Makes an input of this one, so that nothing drives it for as long as what this returns is held.
-    func rest(_ place: Int, of bank: Bank) throws(GPIOFailure) -> AnyObject
+    func rest(_ place: Int, of bank: Bank) throws(GPIOFailure) -> any OutputLines
 }
 
 /// Switches lines on for a driver, and off again whatever becomes of the driver.
@@ -49,7 +49,7 @@ package struct Guardian {
         /// Nil where the lines are not driven between pulses.
         var lines: (any OutputLines)?
         /// Then they are inputs meanwhile.
-        var resting: [Int: AnyObject] = [:]
+        var resting: [Int: any OutputLines] = [:]
     }
 
     private let source: any LineSource
@@ -113,10 +113,12 @@ package struct Guardian {
 
     private func check(_ number: Int) -> Answer.What {
         guard let entry = held[number] else { return .failed(notHeld(number), mayBeOn: false) }
-        guard let lines = entry.lines else {
-            return .levels(entry.bank.lines.map { _ in nil })
-        }
         do throws(GPIOFailure) {
+            guard let lines = entry.lines else {
+                // Read to see that the chip is there; what the level of an undriven line means nobody knows.
+                for line in entry.resting.values { _ = try line.levels() }
+                return .levels(entry.bank.lines.map { _ in nil })
+            }
             let levels = try lines.levels()
             return .levels(zip(levels, entry.bank.lines).map { $0 == $1.onLevel })
         } catch {

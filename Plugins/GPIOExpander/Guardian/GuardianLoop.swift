@@ -13,7 +13,7 @@ struct KernelLines: LineSource {
             wiring: bank.wiring, consumer: bank.consumer)
     }
 
-    func rest(_ place: Int, of bank: Bank) throws(GPIOFailure) -> AnyObject {
+    func rest(_ place: Int, of bank: Bank) throws(GPIOFailure) -> any OutputLines {
         try LineSet(
             inputs: [bank.lines[place].offset], of: Chip.at(bank.chip),
             wiring: Wiring(bias: bank.wiring.bias), debounceMicroseconds: 0,
