@@ -33,7 +33,8 @@ actor GuardianHand {
         do throws(GuardianFault) {
             let process = try guardian()
             // Of a chip that has gone it may still have the lines, which are worth nothing now.
-            _ = try process.ask(.drop, bank: number)
+            let limit = GuardianProcess.startLimit
+            _ = try process.ask(.drop, bank: number, within: limit)
             _ = try process.ask(.hold(bank), bank: number)
             banks[number] = bank
         } catch {

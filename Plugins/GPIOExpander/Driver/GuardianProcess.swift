@@ -22,7 +22,9 @@ enum GuardianFault: Error {
 /// Calls block, so they belong on a ``DeviceQueue``, one at a time. Only ``cut()`` may come from anywhere.
 final class GuardianProcess: Sendable {
     /// How long an answer may take that waits for nothing but an expander behind a slow bus.
-    static let answerLimit: Duration = .milliseconds(500)
+    static let answerLimit: Duration = .seconds(1)
+    /// The same while it may still be starting, on a machine that has just started itself. Less than the core gives a read.
+    static let startLimit: Duration = .seconds(4)
 
     /// POSIX_SPAWN_SETSID of <spawn.h>, which does not reach Swift.
     private static let inOwnSession: Int16 = 0x80
