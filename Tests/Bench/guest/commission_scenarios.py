@@ -23,7 +23,7 @@ lockers = 4
 first_id = 1
 bank = "main"
 power = "main"
-pulse_ms = 50
+pulse_ms = 150
 poll_ms = 50
 door_wait_ms = 400
 

@@ -12,8 +12,9 @@ from gpio_scenarios import WALL
 from registry import scenario
 from wall import Wall, eventually, expect, expect_between
 
-# From the death of a driver to the line being off.
-LIMIT_S = 0.05
+# From the death of a driver to the line being off: far from the end of the pulse, also on a machine that is busy with other things. How fast
+# it really is, bench-gpio measures; the figures here are printed.
+LIMIT_S = 0.4
 
 
 def kernel_time():
