@@ -161,8 +161,9 @@ struct CommissionVerb: Verb {
         throw Failure(.failed, "\(controller) is not ready \(Self.patience) after the reload")
     }
 
-    /// How long a controller may take to serve after its file was changed.
-    private static let patience: Duration = .seconds(15)
+    /// How long a controller may take to serve after its file was changed: its module is stopped and another one started, each of
+    /// which the daemon grants ten seconds and more.
+    private static let patience: Duration = .seconds(30)
 
     // MARK: Before
 

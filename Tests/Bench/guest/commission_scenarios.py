@@ -75,7 +75,7 @@ class Doors(threading.Thread):
 def commission(daemon, *words):
     done = subprocess.run(
         [PROGRAMS / "lockerctl", "--socket", daemon.path, "--json", "commission", "wall", "--yes", "--config", daemon.config,
-         "--close-within", "3", *words], capture_output=True, text=True, timeout=60)
+         "--close-within", "3", *words], capture_output=True, text=True, timeout=90)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{\"controller\"")]
     if not lines:
         raise AssertionError(f"commission ended with {done.returncode}: {done.stdout} {done.stderr}")
