@@ -60,13 +60,23 @@ struct `The GPIO shim` {
 /// The GPIO driver and its guardian through the whole daemon, on chips of the kernel's gpio-sim.
 @Suite(.enabled(if: Guest.whyNot == nil || Checkout.isCI, "\(Guest.whyNot ?? "")"))
 struct `Locks on GPIO lines` {
+    /// In virtual time: what else the machine has to do does not matter, and a wait costs nothing.
     @Test(arguments: ["gpio", "guardian", "commission"])
     func `do what they are told, and no more`(group: String) async throws {
         try await withTemporaryDirectory { folder in
             try Guest.layOutPrograms(in: folder)
-            let found = try await Guest.run(group, programs: folder, within: .seconds(240))
+            let found = try await Guest.run(
+                group, virtualTime: true, programs: folder, within: .seconds(240))
             #expect(found.count > 3)
             for (name, failure) in found { #expect(failure == "", "\(name)") }
+        }
+    }
+
+    @Test func `go off when their driver dies, a hundred times, in real time`() async throws {
+        try await withTemporaryDirectory { folder in
+            try Guest.layOutPrograms(in: folder)
+            let found = try await Guest.run("deaths", programs: folder, within: .seconds(240))
+            #expect(found == ["a_hundred_drivers_die_and_no_coil_stays_on": ""])
         }
     }
 }

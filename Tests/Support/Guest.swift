@@ -72,11 +72,13 @@ package enum Guest {
             })
     }
 
-    /// A folder with links to the programs of this build, and modules as an installation has them.
+    /// A folder with the programs of this build, and modules as an installation has them.
+    ///
+    /// Programs look for modules beside themselves, and see through a symbolic link.
     package static func layOutPrograms(in folder: String) throws {
         for name in ["lockerd", "lockerctl", "coil-guardian", "gpio-checklist"] {
-            try FileManager.default.createSymbolicLink(
-                atPath: "\(folder)/\(name)", withDestinationPath: Checkout.program(name))
+            try FileManager.default.copyItem(
+                atPath: Checkout.program(name), toPath: "\(folder)/\(name)")
         }
         try Checkout.stageModules(in: "\(folder)/lockerd-modules")
     }

@@ -11,14 +11,20 @@ from wall import Wall, eventually, expect, expect_between
 def a_pulse_is_measured():
     with Wall() as wall:
         chip = wall.chip("expander", 16, names={3: "lock3"})
+        # It cannot have begun before it was asked for, nor after it was seen: that is what a loaded machine cannot change.
+        asked = time.monotonic()
         gpioset = wall.start("gpioset", "--mode=signal", chip.name, "3=1")
         eventually("the line is high", lambda: chip.line(3).value)
+        seen = time.monotonic()
         time.sleep(0.2)
         gpioset.terminate()
         gpioset.wait()
+        ending = time.monotonic()
         subprocess.run(["gpioset", chip.name, "3=0"], check=True)
+        ended = time.monotonic()
         (pulse,) = wall.witness.pulses(chip, 3)
-        expect_between(pulse.length, 0.2, 0.4, "the pulse")
+        expect_between(pulse.length, ending - seen, ended - asked, "the pulse")
+        expect_between(pulse.at, asked, seen, "when it began")
         expect(wall.witness.pulses(chip, 4), [], "pulses of its neighbour")
         expect({order.process for order in wall.witness.orders(chip, 3)}, {"gpioset"}, "who did it")
 

@@ -61,7 +61,7 @@ class Doors(threading.Thread):
                 if now - since > 0.6:
                     self.chip.line(sensor).pull(1 if sensor in self.inverted else 0)
                     del open_since[sensor]
-            time.sleep(0.004)
+            time.sleep(0.015)
 
     def __enter__(self):
         self.start()

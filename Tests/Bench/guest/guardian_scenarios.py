@@ -12,9 +12,9 @@ from gpio_scenarios import WALL
 from registry import scenario
 from wall import Wall, eventually, expect, expect_between
 
-# From the death of a driver to the line being off: far from the end of the pulse, also on a machine that is busy with other things. How fast
-# it really is, bench-gpio measures; the figures here are printed.
-LIMIT_S = 0.4
+# From the death of a driver to the line being off: what is promised where computing takes no time, and elsewhere far from the end of the
+# pulse also on a machine that is busy with other things. How fast it really is, bench-gpio measures; the figures here are printed.
+LIMIT_S = 0.05 if os.environ.get("LOCKERD_VIRTUAL_TIME") else 0.4
 
 
 def kernel_time():
@@ -130,7 +130,7 @@ def the_daemon_is_stopped():
             expect_between(pulse.length, 0, 0.95, "the pulse")
 
 
-@scenario("guardian")
+@scenario("deaths")
 def a_hundred_drivers_die_and_no_coil_stays_on():
     """The guardian alone, with a driver that does nothing but ask for pulses and die at a random moment of one."""
     chosen = random.Random(7)
@@ -141,8 +141,12 @@ def a_hundred_drivers_die_and_no_coil_stays_on():
             "id": 1, "bank": 0, "do": "hold", "chip": f"/dev/{chip.name}", "offsets": [0, 1], "on": [True, False],
             "bias": "as-is", "drive": "push-pull", "offKnown": True, "longest": 1_000_000, "consumer": "a driver",
         }
-        for death in range(100):
-            line = death % 2
+        # Not every death comes in time on a machine that is busy with other things.
+        count, tries = 0, 0
+        while count < 100:
+            expect_between(tries, 0, 200, f"tries for {count} deaths within a pulse")
+            tries += 1
+            line = tries % 2
             ours, theirs = socket.socketpair()
             guardian = wall.start(PROGRAMS / "coil-guardian", stdin=theirs)
             theirs.close()
@@ -154,7 +158,7 @@ def a_hundred_drivers_die_and_no_coil_stays_on():
                     ours.recv(4096)
             ours.close()
             # The second line fires at low.
-            eventually("the line is on", lambda: wall.witness.changes(chip, line)[-1:] == [1 - line])
+            eventually("the line has been switched on", lambda: 1 - line in wall.witness.changes(chip, line))
             time.sleep(chosen.uniform(0, 0.05))
             moment = kernel_time()
             os.kill(driver, signal.SIGKILL)
@@ -162,6 +166,7 @@ def a_hundred_drivers_die_and_no_coil_stays_on():
             expect(guardian.wait(5), 0, "how the guardian ends")
             last = wall.witness.orders(chip, line)[-1]
             expect(last.level, line, f"the last level of line {line}")
+            count += last.at > moment
             longest = max(longest, last.at - moment)
             began = next(order.at for order in wall.witness.orders(chip, line) if order.level != line)
             expect_between(last.at - began, 0, 0.06 + LIMIT_S, "how long the coil was on")

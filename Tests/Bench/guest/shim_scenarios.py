@@ -79,11 +79,13 @@ def edges_are_told_with_their_time(wall, shim):
         moments.append((offset, level, time.clock_gettime_ns(time.CLOCK_MONOTONIC)))
         chip.line(offset).pull(level)
         time.sleep(0.02)
+    asked = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     found = [tuple(map(int, word.split(":"))) for word in shim.ask("edges").split()[:-1]]
     found.sort(key=lambda edge: edge[2])
     expect([edge[:2] for edge in found], [moment[:2] for moment in moments], "the edges")
-    for edge, moment in zip(found, moments):
-        expect_between((edge[2] - moment[2]) / 1e6, 0, 10, "ms from the pull to the edge's time")
+    # Between its pull and the next one: on a loaded machine that may be long.
+    for edge, moment, later in zip(found, moments, moments[1:] + [(0, 0, asked)]):
+        expect_between(edge[2], moment[2], later[2], "the edge's time, in ns")
     expect(shim.ask("get"), "0 0", "the levels afterwards")
 
 
