@@ -13,16 +13,34 @@ package struct LinkFileEditor {
     package let original: String
     /// The text as it is to be.
     package private(set) var text: String
+    /// The text as it was last read or written here.
+    private var onDisk: String
 
     package init(path: String) throws(Refusal) {
-        self.path = path
-        do {
-            original = String(decoding: try readFile(path), as: UTF8.self)
-        } catch {
-            throw Refusal(description: "\(path) cannot be read: \(error.reason)")
-        }
-        text = original
+        // Where it is a link, what it leads to is changed, and it stays a link.
+        self.path =
+            realpath(path, nil).map { found in
+                defer { free(found) }
+                return String(cString: found)
+            } ?? path
+        original = try Self.read(self.path)
+        (text, onDisk) = (original, original)
         _ = try document()
+    }
+
+    private static func read(_ path: String) throws(Refusal) -> String {
+        do {
+            guard let text = String(validating: try readFile(path), as: UTF8.self) else {
+                throw Refusal(description: "\(path) is not UTF-8")
+            }
+            return text
+        } catch let failure as ReadFailure {
+            throw Refusal(description: "\(path) cannot be read: \(failure.reason)")
+        } catch let refusal as Refusal {
+            throw refusal
+        } catch {
+            throw Refusal(description: "\(path) cannot be read: \(error)")
+        }
     }
 
     /// Sets a key of a controller, or of one of its lockers, whose table is added where there is none.
@@ -35,6 +53,42 @@ package struct LinkFileEditor {
         } catch {
             self.text = text
             throw error
+        }
+    }
+
+    /// Takes a key out of a locker's table where it has it; a comment behind it stays.
+    package mutating func remove(
+        _ key: String, of controller: String, locker number: Int
+    ) throws(Refusal) {
+        let before = try document()
+        guard let (place, table) = Self.controller(controller, in: before.root),
+            let index = table["locker"]?.arrayValue?.firstIndex(where: {
+                $0["number"]?.intValue == number
+            }),
+            let line = before.lines.exactLine(
+                of: [
+                    .key("controller"), .index(place), .key("locker"), .index(index), .key(key),
+                ])
+        else { return }
+        var lines = split()
+        guard let comment = Self.comment(after: key, in: lines[line - 1]) else {
+            throw Refusal(
+                description:
+                    "\(path):\(line): \(key) is written in a way that is not changed here; it has to go"
+            )
+        }
+        let rest = String(comment.drop { $0 == " " || $0 == "\t" })
+        if rest.allSatisfy(\.isWhitespace) {
+            lines.remove(at: line - 1)
+        } else {
+            lines[line - 1] = rest
+        }
+        let kept = text
+        text = lines.joined(separator: "\n")
+        let after = Self.controller(controller, in: try document().root)?.table["locker"]
+        guard after?.arrayValue?[index][key] == nil else {
+            text = kept
+            throw Refusal(description: "\(path): \(key) cannot be taken out")
         }
     }
 
@@ -60,7 +114,9 @@ package struct LinkFileEditor {
     }
 
     /// Puts ``text`` into the file in one step, with its owner and mode as they are.
-    package func write() throws(Refusal) { try replace(with: text) }
+    ///
+    /// Refused where somebody else has changed the file since it was last read or written here.
+    package mutating func write() throws(Refusal) { try replace(with: text) }
 
     /// Puts back what the file said at the beginning.
     package mutating func restore() throws(Refusal) {
@@ -68,13 +124,28 @@ package struct LinkFileEditor {
         try replace(with: original)
     }
 
-    private func replace(with text: String) throws(Refusal) {
+    private mutating func replace(with text: String) throws(Refusal) {
+        guard try Self.read(path) == onDisk else {
+            throw Refusal(
+                description:
+                    "\(path) was changed by somebody else in the meantime, and is left alone")
+        }
+        guard text != onDisk else { return }
+        try put(text, inPlaceOf: path)
+        onDisk = text
+    }
+
+    private func put(_ text: String, inPlaceOf path: String) throws(Refusal) {
         var facts = stat()
         let draft = "\(path).new"
         guard stat(path, &facts) == 0 else { throw failure("cannot be looked at") }
         let handle = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, facts.st_mode & 0o777)
         guard handle >= 0 else { throw failure("cannot be written beside it") }
-        defer { close(handle) }
+        var isDone = false
+        defer {
+            close(handle)
+            if !isDone { unlink(draft) }
+        }
         // Where only its owner may give a file away it stays the writer's, who has just been asked.
         _ = fchown(handle, facts.st_uid, facts.st_gid)
         fchmod(handle, facts.st_mode & 0o777)
@@ -87,6 +158,7 @@ package struct LinkFileEditor {
         guard fsync(handle) == 0, rename(draft, path) == 0 else {
             throw failure("cannot be put in its place")
         }
+        isDone = true
     }
 
     private func failure(_ what: String) -> Refusal {
@@ -127,7 +199,7 @@ package struct LinkFileEditor {
             }
             lines[line - 1] = old.prefix { $0 == " " || $0 == "\t" } + new + comment
         } else if let header = document.lines.exactLine(of: base) {
-            lines.insert(new, at: header)
+            lines.insert(new + Self.ending(of: lines[header - 1]), at: header)
         } else {
             throw Refusal(
                 description:
@@ -156,17 +228,25 @@ package struct LinkFileEditor {
         {
             end -= 1
         }
+        let ending = Self.ending(of: lines[header - 1])
+        // The last line of a file may have no end yet.
+        if !ending.isEmpty, end > 0, !lines[end - 1].hasSuffix(ending) { lines[end - 1] += ending }
         let table = [
             "", "[[controller.locker]]", "number = \(number)", "\(key) = \(Self.toml(value))",
         ]
-        lines.insert(contentsOf: table, at: end)
+        lines.insert(contentsOf: table.map { $0 + ending }, at: end)
         text = lines.joined(separator: "\n")
         if next == nil, !text.hasSuffix("\n") { text += "\n" }
     }
 
     private func split() -> [String] {
-        text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        // By bytes: for Swift a carriage return and a line feed are one character, and not a line feed.
+        text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            .map { String(Substring($0)) }
     }
+
+    /// The carriage return at the end of a line, where lines of the file have one.
+    private static func ending(of line: String) -> String { line.hasSuffix("\r") ? "\r" : "" }
 
     /// What stands behind a simple value on the line of `key`; nil where the line is anything else than that.
     private static func comment(after key: String, in line: String) -> String? {

@@ -39,7 +39,9 @@ struct CommissionRecord {
                 }),
             "changes": .array(
                 changes.map { change in
-                    var object: JSONObject = ["key": .string(change.key), "value": change.value]
+                    var object: JSONObject = [
+                        "key": .string(change.key), "value": change.value ?? .null,
+                    ]
                     object["locker"] = change.locker.map { .int(Int64($0)) }
                     return .object(object)
                 }),

@@ -18,6 +18,8 @@ struct CommissionRun {
     /// How long a door may take to be closed again.
     let closeWithin: Duration
     let ask: (String) -> Bool
+    /// Doors that stayed open after their lock was fired: when somebody closes them says nothing about other locks.
+    private let leftOpen = Doors()
 
     /// The doors of the controller by address, those that can be trusted.
     private func doors() async throws(Failure) -> [String: Door] {
@@ -25,7 +27,9 @@ struct CommissionRun {
             try await client.status(StatusScope(controller: controller.id))
         }
         return Dictionary(
-            status.lockers.filter { $0.quality == .good }.map { ($0.address, $0.door) },
+            status.lockers.filter {
+                $0.quality == .good && !leftOpen.addresses.contains($0.address)
+            }.map { ($0.address, $0.door) },
             uniquingKeysWith: { first, _ in first })
     }
 
@@ -36,7 +40,7 @@ struct CommissionRun {
         let watch = Watch(before)
         let fired = Task { () -> Result<OperationResult, Failure> in
             do throws(Failure) {
-                return .success(try await fire(locker))
+                return .success(try await fire(locker, watch))
             } catch {
                 return .failure(error)
             }
@@ -64,7 +68,8 @@ struct CommissionRun {
         }
         var observation = Observation(
             address: address, number: locker.number, hasSensor: locker.hasSensor,
-            before: before[address] ?? .unknown, result: result, refusal: refusal,
+            before: leftOpen.addresses.contains(address) ? .open : before[address] ?? .unknown,
+            result: result, refusal: refusal,
             moves: watch.moves)
         if !isAlone, observation.moves.isEmpty, refusal == nil,
             result?.outcome != .opened, result?.outcome != .openedLate
@@ -88,10 +93,12 @@ struct CommissionRun {
             if moved.allSatisfy({ now[$0.address] != $0.door }) { return true }
             try? await Task.sleep(for: .milliseconds(100))
         }
+        leftOpen.addresses.formUnion(moved.map(\.address))
         return false
     }
 
-    private func fire(_ locker: LockerPlan) async throws(Failure) -> OperationResult {
+    private func fire(_ locker: LockerPlan, _ watch: Watch) async throws(Failure) -> OperationResult
+    {
         var tries = 1
         while true {
             do throws(ControlError) {
@@ -107,6 +114,7 @@ struct CommissionRun {
                     "\(controller.id)/\(locker.number) has to cool down for \(Int(fault.retryAfterMs ?? 0)) ms"
                 )
                 try? await Task.sleep(for: .milliseconds(Int(fault.retryAfterMs ?? 0) + 10))
+                watch.restart(from: try await doors())
             } catch {
                 throw Failure(session.explain(error).status, session.explain(error).message)
             }
@@ -115,11 +123,18 @@ struct CommissionRun {
 
     /// What the doors have said since a beginning.
     private final class Watch {
-        private let before: [String: Door]
-        private let beganAt = ContinuousClock.now
+        private var before: [String: Door]
+        private var beganAt = ContinuousClock.now
         private(set) var moves: [Observation.Move] = []
 
         init(_ before: [String: Door]) { self.before = before }
+
+        /// What moved before the lock was fired was moved by somebody else.
+        func restart(from now: [String: Door]) {
+            before = now
+            beganAt = .now
+            moves = []
+        }
 
         func note(_ now: [String: Door]) {
             let after = beganAt.duration(to: .now) / .milliseconds(1)
@@ -131,6 +146,10 @@ struct CommissionRun {
                 moves.append(Observation.Move(address: address, door: door, afterMs: after))
             }
         }
+    }
+
+    private final class Doors {
+        var addresses: Set<String> = []
     }
 
     /// Something that happens once, on the main thread.

@@ -93,6 +93,14 @@ struct Observation {
         return .still(doorOpened: doorOpened)
     }
 
+    /// Whether this shows that its lock was moved by its line, and by the level that its file says.
+    var provesItsLock: Bool {
+        switch verdict {
+        case .works, .inverted, .crossed, .unseen(byPerson: true), .still(doorOpened: true): true
+        default: false
+        }
+    }
+
     /// From the pulse to the sensor's change, where one was seen.
     var doorMs: Double? {
         if case .works = verdict { return result?.doorMs ?? moves.first?.afterMs }
@@ -117,6 +125,9 @@ struct Observation {
         case .still(true): return "its sensor is missing: the door opened and it did not move"
         case .still(false):
             return "the lock is dead: nothing opened; look at its wires and its supply"
+        case .still(nil) where before == .open:
+            return
+                "its door was open before and after: close it and fire this one again, or look at lock and sensor"
         case .still(nil):
             return "nothing moved: the lock is dead, its door is held, or its sensor is missing"
         case .refused(let why): return "not fired: \(why)"

@@ -42,7 +42,8 @@ struct SensorLine: Equatable {
 struct Change: Equatable {
     let locker: Int?
     let key: String
-    let value: JSON
+    /// Nil where the key has to go.
+    let value: JSON?
 }
 
 /// What the observations say about the link file.
@@ -55,10 +56,17 @@ struct Lessons {
         _ observations: [Observation], labels: [Int: String], controller: ControllerPlan,
         driver: String
     ) {
+        let rings = Self.rings(observations)
         for observation in observations {
             switch observation.verdict {
             case .inverted: invert(observation.number, controller, driver)
             case .crossed(let other, let isInverted):
+                guard rings.contains(observation.address) else {
+                    remarks.append(
+                        "\(observation.address): the sensor of \(other) moved, and it is not known whose lock moves what else; commission both together, or put the wires right"
+                    )
+                    continue
+                }
                 cross(observation, other, isInverted, controller, driver)
             default: break
             }
@@ -67,10 +75,31 @@ struct Lessons {
             changes.append(Change(locker: number, key: "name", value: .string(label)))
         }
         // Doors that moved prove the level that fires; what was not driven in between left them alone.
-        let hasMoved = observations.contains { !$0.moves.isEmpty || $0.doorOpened == true }
-        if hasMoved, controller.options["polarity_known"]?.boolValue == false {
+        if observations.contains(where: \.provesItsLock),
+            controller.options["polarity_known"]?.boolValue == false
+        {
             changes.append(Change(locker: nil, key: "polarity_known", value: true))
         }
+    }
+
+    /// The lockers whose sensors are exchanged among themselves: A moves B's, B moves C's, C moves A's.
+    ///
+    /// Only those can be told otherwise in the file: a sensor has one locker, and where A is given B's and B is not known to have
+    /// another, both would be said to have the same one.
+    private static func rings(_ observations: [Observation]) -> Set<String> {
+        var moves: [String: String] = [:]
+        for observation in observations {
+            if case .crossed(let other, _) = observation.verdict {
+                moves[observation.address] = other
+            }
+        }
+        return Set(
+            moves.keys.filter { start in
+                var seen: Set<String> = []
+                var at = start
+                while let next = moves[at], seen.insert(at).inserted { at = next }
+                return at == start && moves[at] != nil
+            })
     }
 
     private mutating func invert(_ number: Int, _ controller: ControllerPlan, _ driver: String) {
@@ -99,8 +128,12 @@ struct Lessons {
             return
         }
         changes.append(Change(locker: observation.number, key: line.key, value: line.value))
-        let now = controller.lockers.first { $0.number == observation.number }?
-            .options["sensor_inverted"]?.boolValue
+        let own = controller.lockers.first { $0.number == observation.number }
+        let otherKey = line.key == "input" ? "input_name" : "input"
+        if own?.options[otherKey] != nil {
+            changes.append(Change(locker: observation.number, key: otherKey, value: nil))
+        }
+        let now = own?.options["sensor_inverted"]?.boolValue
         let wanted = line.isInverted != isInverted
         if wanted != (now ?? false) {
             changes.append(

@@ -59,13 +59,30 @@ struct CommissionVerb: Verb {
                 )
         else { throw Failure(.failed, "nothing was fired") }
         var (observations, labels) = try await observe(chosen, of: plan, session)
-        if let turned = try await tryOtherLevel(observations, link, plan, &editor, session) {
-            (link, plan) = try find()
-            (observations, labels) = turned
+        let trial = LevelTrial(editor)
+        do {
+            if let turned = try await tryOtherLevel(observations, link, plan, trial, session) {
+                (link, plan) = try find()
+                (observations, labels) = turned
+                editor = trial.editor
+            }
+            let lessons = Lessons(
+                observations, labels: labels, controller: plan, driver: link.driver)
+            let remarks = try await conclude(
+                lessons, observations, labels, link, &editor, trial, session)
+            try judge(observations, remarks)
+        } catch {
+            try await giveUp(trial, session)
+            throw error
         }
-        let lessons = Lessons(
-            observations, labels: labels, controller: plan, driver: link.driver)
-        try await conclude(lessons, observations, labels, link, &editor, session)
+    }
+
+    /// What was tried does not stay in the file when something goes wrong on the way.
+    @MainActor
+    private func giveUp(_ trial: LevelTrial, _ session: Session) async throws(Failure) {
+        guard trial.isInTheFile else { return }
+        try trial.undo()
+        _ = await failureOfReload(session)
     }
 
     private func chosen(of plan: ControllerPlan) throws(Failure) -> [LockerPlan] {
@@ -108,7 +125,7 @@ struct CommissionVerb: Verb {
     @MainActor
     private func tryOtherLevel(
         _ observations: [Observation], _ link: LinkPlan, _ plan: ControllerPlan,
-        _ editor: inout LinkFileEditor, _ session: Session
+        _ trial: LevelTrial, _ session: Session
     ) async throws(Failure) -> Findings? {
         let isStill = observations.allSatisfy {
             if case .still = $0.verdict { true } else { false }
@@ -119,29 +136,14 @@ struct CommissionVerb: Verb {
         let other = level == "high" ? "low" : "high"
         guard !dryRun, yes || ask("Nothing moved. Try the other level, fires_at = \"\(other)\"?")
         else { return nil }
-        do throws(LinkFileEditor.Refusal) {
-            try editor.set("fires_at", .string(other), of: controller)
-            for locker in plan.lockers {
-                guard let own = locker.options["fires_at"]?.stringValue else { continue }
-                try editor.set(
-                    "fires_at", .string(own == "high" ? "low" : "high"), of: controller,
-                    locker: locker.number)
-            }
-            try editor.write()
-        } catch {
-            throw Failure(.failed, error.description)
-        }
+        try trial.begin(other, of: plan)
         try await reload(session)
         if !global.json { Output.line("nothing moved; once more with fires_at = \"\(other)\"") }
         let found = try await observe(try chosen(of: plan), of: find().controller, session)
         if found.observations.contains(where: { !$0.moves.isEmpty || $0.doorOpened == true }) {
             return found
         }
-        do throws(LinkFileEditor.Refusal) {
-            try editor.restore()
-        } catch {
-            throw Failure(.failed, error.description)
-        }
+        try trial.undo()
         try await reload(session)
         return nil
     }
@@ -210,13 +212,16 @@ struct CommissionVerb: Verb {
     @MainActor
     private func conclude(
         _ lessons: Lessons, _ observations: [Observation], _ labels: [Int: String],
-        _ link: LinkPlan, _ editor: inout LinkFileEditor, _ session: Session
-    ) async throws(Failure) {
+        _ link: LinkPlan, _ editor: inout LinkFileEditor, _ trial: LevelTrial, _ session: Session
+    ) async throws(Failure) -> [String] {
         var remarks = lessons.remarks
         for change in lessons.changes {
             do throws(LinkFileEditor.Refusal) {
-                try editor.set(
-                    change.key, change.value, of: controller, locker: change.locker)
+                if let value = change.value {
+                    try editor.set(change.key, value, of: controller, locker: change.locker)
+                } else if let locker = change.locker {
+                    try editor.remove(change.key, of: controller, locker: locker)
+                }
             } catch {
                 remarks.append(error.description)
             }
@@ -232,35 +237,55 @@ struct CommissionVerb: Verb {
             diff.lines.forEach(Output.line)
         }
         if !dryRun, yes || ask("Write this and the record?") {
+            trial.end()
             try await write(record, diff.isEmpty ? nil : editor, session)
-        } else if !dryRun {
+        } else if trial.isInTheFile {
             // What was tried on the way is not to stay either.
-            do throws(LinkFileEditor.Refusal) {
-                try editor.restore()
-            } catch {
-                throw Failure(.failed, error.description)
-            }
+            try trial.undo()
             try await reload(session)
         }
-        try judge(observations, remarks)
+        return remarks
     }
 
     @MainActor
     private func write(
-        _ record: CommissionRecord, _ editor: LinkFileEditor?, _ session: Session
+        _ record: CommissionRecord, _ draft: LinkFileEditor?, _ session: Session
     ) async throws(Failure) {
-        if let editor {
+        if var editor = draft {
             do throws(LinkFileEditor.Refusal) {
                 try editor.write()
             } catch {
                 throw Failure(.failed, error.description)
             }
+            if let failure = await failureOfReload(session) {
+                // A wall that works in part is better than one that does not.
+                try restore(&editor)
+                _ = await failureOfReload(session)
+                throw Failure(
+                    .failed, "\(failure); \(editor.path) says again what it said")
+            }
+            if !global.json { Output.line("lockerd has read its configuration again") }
         }
         let path = try record.write(below: config)
         if !global.json { Output.line("recorded in \(path)") }
-        guard editor != nil else { return }
-        try await reload(session)
-        if !global.json { Output.line("lockerd has read its configuration again") }
+    }
+
+    @MainActor
+    private func failureOfReload(_ session: Session) async -> String? {
+        do throws(Failure) {
+            try await reload(session)
+            return nil
+        } catch {
+            return error.message ?? "the reload failed"
+        }
+    }
+
+    private func restore(_ editor: inout LinkFileEditor) throws(Failure) {
+        do throws(LinkFileEditor.Refusal) {
+            try editor.restore()
+        } catch {
+            throw Failure(.failed, error.description)
+        }
     }
 
     private func judge(_ observations: [Observation], _ remarks: [String]) throws(Failure) {

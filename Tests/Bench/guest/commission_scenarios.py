@@ -1,6 +1,7 @@
 """`lockerctl commission` and `lockerctl scan gpio` on simulated chips with simulated doors."""
 
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -72,10 +73,13 @@ class Doors(threading.Thread):
         self.join()
 
 
+def command(daemon, *words):
+    return [PROGRAMS / "lockerctl", "--socket", daemon.path, "--json", "commission", "wall", "--yes", "--config", daemon.config,
+            "--close-within", "3", *words]
+
+
 def commission(daemon, *words):
-    done = subprocess.run(
-        [PROGRAMS / "lockerctl", "--socket", daemon.path, "--json", "commission", "wall", "--yes", "--config", daemon.config,
-         "--close-within", "3", *words], capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command(daemon, *words), capture_output=True, text=True, timeout=90)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{\"controller\"")]
     if not lines:
         raise AssertionError(f"commission ended with {done.returncode}: {done.stdout} {done.stderr}")
@@ -131,6 +135,41 @@ def lines_that_fire_at_the_other_level_are_found():
             text = (daemon.config / "links.d/yard.toml").read_text()
             expect("fires_at = \"low\"    # to be seen\n" in text, True, f"the level in the file: {text}")
             expect(status, 0, f"the exit status ({errors})")
+
+
+@scenario("commission")
+def a_ring_of_sensors_is_put_right_only_as_a_whole():
+    # 1 moves the sensor of 2, 2 that of 3, 3 that of 1.
+    with Wall() as wall:
+        chip = wall.chip("expander", 16)
+        with Doors(chip, {0: 9, 1: 10, 2: 8, 3: 11}), Daemon(wall, {"yard": SITE}) as daemon:
+            daemon.eventually("wall", "ready")
+            status, record, errors = commission(daemon, "--lockers", "1-2")
+            expect((status, verdicts(record)), (1, ["crossed", "crossed"]), f"a part of it ({errors})")
+            expect([change["key"] for change in record["changes"]], ["polarity_known"], "what a part of it changes")
+            expect("commission both together" in errors, True, f"what is said of a part ({errors})")
+            daemon.eventually("wall", "ready")
+            status, record, errors = commission(daemon)
+            expect(verdicts(record), ["crossed"] * 3 + ["works"], f"the whole of it ({errors})")
+            daemon.eventually("wall", "ready")
+            status, record, errors = commission(daemon)
+            expect((status, verdicts(record)), (0, ["works"] * 4), f"the second time ({errors})")
+
+
+@scenario("commission")
+def an_interrupted_trial_leaves_the_file_as_it_was():
+    with Wall() as wall:
+        chip = wall.chip("expander", 16)
+        with Daemon(wall, {"yard": SITE}) as daemon:
+            daemon.eventually("wall", "ready")
+            file = daemon.config / "links.d/yard.toml"
+            run = wall.start(*command(daemon), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            eventually("the other level is tried", lambda: 'fires_at = "low"' in file.read_text(), 60)
+            run.send_signal(signal.SIGINT)
+            errors = run.communicate(timeout=20)[1]
+            expect(run.returncode, 130, f"the exit status ({errors})")
+            expect(file.read_text(), SITE, "the file")
+            expect("interrupted" in errors, True, errors)
 
 
 @scenario("commission")
