@@ -82,8 +82,9 @@ final class SensorBank: Sendable {
                 return .failure(GPIOFailure(ENODEV, "the sensors of \(controller) were let go"))
             }
             do throws(GPIOFailure) {
-                let levels = try lines.levels()
+                // Before they are read: a level was seen no later than that, also where it has changed right afterwards.
                 let now = context.clock.now
+                let levels = try lines.levels()
                 for (offset, level) in zip(lines.offsets, levels) {
                     if let finding = state.filters[offset]?.note(reading: level, at: now),
                         let sensor = sensors[offset]
