@@ -16,7 +16,9 @@ let swiftSettings: [SwiftSetting] =
 let cSettings: [CSetting] = strict ? [.treatAllWarnings(as: .error)] : []
 
 /// Rooms of values have nothing to lock; all others get `Locks`.
-let valueRooms: Set<String> = ["JSONLines", "ModuleWire", "ControlWire", "SiteModel"]
+let valueRooms: Set<String> = [
+    "JSONLines", "ModuleWire", "ControlWire", "SiteModel", "CBORCodec", "TowerLink", "TowerTokens",
+]
 
 func room(_ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil) -> Target {
     .target(
@@ -102,6 +104,17 @@ let package = Package(
                 "AuditChain", logging, .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
+        // Strict deterministic CBOR, the language of towers.
+        room("CBORCodec"),
+        // The tower link, pure: numbers, packets, sessions (docs/tower-link.md).
+        room(
+            "TowerLink",
+            [
+                "CBORCodec", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ]),
+        // Makes and verifies the tokens that towers take.
+        room("TowerTokens", ["CBORCodec", "TowerLink"]),
         room("AuditChain", ["JSONLines", .product(name: "Crypto", package: "swift-crypto")]),
         room("Heartbeat", ["LockerCore", "LockerKit", "SiteModel", "JSONLines", logging]),
         room(
@@ -182,6 +195,9 @@ let package = Package(
             "DriverBench", ["LockerKit", "SiteConfig", "SiteModel", "TestSupport"],
             path: "Tests/DriverBench"),
         tests("JSONLinesTests", ["JSONLines", "SiteModel", "TestSupport"]),
+        tests(
+            "TowerTests",
+            ["CBORCodec", "TowerLink", "TowerTokens", "JSONLines", "TestSupport"]),
         tests(
             "LockerKitTests",
             ["LockerKit", "LockerKitTesting", "ModuleWire", "JSONLines", "TestSupport", logging]),

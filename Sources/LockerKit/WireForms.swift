@@ -124,14 +124,29 @@ extension DoorReading {
     package init(_ data: DoorData, now: ContinuousClock.Instant) throws(WireError) {
         self.init(
             locker: data.locker, door: try DoorState.fromWire(data.door, "door"),
-            takenAt: now - Duration(wireMilliseconds: data.ageMilliseconds))
+            takenAt: Self.moment(of: data, now))
+    }
+
+    /// How far a module's moment and its age may be apart. A message that takes longer has lost its time; more is another clock, as in a
+    /// container with a start of its own.
+    private static let patience: Duration = .seconds(1)
+
+    private static func moment(
+        of data: DoorData, _ now: ContinuousClock.Instant
+    ) -> ContinuousClock.Instant {
+        let byAge = now - Duration(wireMilliseconds: data.ageMilliseconds)
+        guard let milliseconds = data.bootMilliseconds else { return byAge }
+        let moment = BootTime.instant(of: milliseconds)
+        guard moment > byAge - patience, moment < byAge + patience else { return byAge }
+        return min(moment, now)
     }
 
     /// The door as it is sent at `now`.
     package func wire(now: ContinuousClock.Instant) -> DoorData {
         DoorData(
             locker: locker, door: door.value.rawValue,
-            ageMilliseconds: door.age(at: now).wireMilliseconds)
+            ageMilliseconds: door.age(at: now).wireMilliseconds,
+            bootMilliseconds: BootTime.milliseconds(of: min(door.takenAt, now)))
     }
 }
 

@@ -127,24 +127,32 @@ package struct DoorData: Sendable, Equatable {
     package let door: String
     /// How long before the message was written the sensor was read; 0 where the module does not say.
     package let ageMilliseconds: Double
+    /// When that was, in milliseconds since the machine started (CLOCK_BOOTTIME); nil where the module does not say.
+    package let bootMilliseconds: Double?
 
-    package init(locker: Int, door: String, ageMilliseconds: Double) {
+    package init(
+        locker: Int, door: String, ageMilliseconds: Double, bootMilliseconds: Double? = nil
+    ) {
         self.locker = locker
         self.door = door
         self.ageMilliseconds = ageMilliseconds
+        self.bootMilliseconds = bootMilliseconds
     }
 
     init(_ fields: Fields) throws(WireError) {
         locker = try fields.int("locker")
         door = try fields.string("door")
         ageMilliseconds = try fields.optionalAge("ageMs") ?? 0
+        bootMilliseconds = try fields.optionalMoment("atMs")
     }
 
     var json: JSON {
-        [
+        var object: JSONObject = [
             "locker": .int(Int64(locker)), "door": .string(door),
             "ageMs": .double(ageMilliseconds),
         ]
+        object["atMs"] = bootMilliseconds.map(JSON.double)
+        return .object(object)
     }
 }
 

@@ -11,6 +11,8 @@ package enum ModuleProtocol {
     package static let lineLimit = 256 * 1024
     /// Largest duration in any message, in milliseconds: a day. Beyond it somebody made a mistake of units.
     package static let longestMilliseconds: Double = 86_400_000
+    /// A hundred years.
+    package static let longestUptimeMilliseconds: Double = 3_155_760_000_000
 }
 
 /// Methods the core calls in a module.

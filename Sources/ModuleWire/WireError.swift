@@ -69,6 +69,13 @@ struct Fields {
             max(0, try get(key, "a number", \.doubleValue)), ModuleProtocol.longestMilliseconds)
     }
 
+    /// A moment: milliseconds since the machine started. What no machine has been running for is as good as not told.
+    func optionalMoment(_ key: String) throws(WireError) -> Double? {
+        guard has(key) else { return nil }
+        let value = try get(key, "a number", \.doubleValue)
+        return 0...ModuleProtocol.longestUptimeMilliseconds ~= value ? value : nil
+    }
+
     func optionalMilliseconds(_ key: String) throws(WireError) -> Double? {
         has(key) ? try milliseconds(key) : nil
     }

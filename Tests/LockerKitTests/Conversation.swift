@@ -9,6 +9,8 @@ struct Conversation: Sendable {
 
     /// Members whose values differ between modules or between runs: only their kind is compared.
     static let free: Set<String> = ["module", "version", "busMs", "ageMs"]
+    /// Members that a module may leave out.
+    static let mayBeMissing: Set<String> = ["atMs"]
 
     init(_ name: String) throws {
         text = try String(
@@ -30,7 +32,7 @@ struct Conversation: Sendable {
         case .object(let object):
             .object(
                 JSONObject(
-                    object.members.map { member in
+                    object.members.filter { !mayBeMissing.contains($0.key) }.map { member in
                         let isFree = free.contains(member.key)
                         return JSONObject.Member(
                             key: member.key,

@@ -157,7 +157,10 @@ import Testing
         let reading = DoorReading(locker: 2, door: .open, takenAt: now - .milliseconds(40))
         let data = reading.wire(now: now)
         #expect(data.ageMilliseconds == 40)
-        #expect(try DoorReading(data, now: now) == reading)
+        let found = try DoorReading(data, now: now)
+        #expect(found.door.value == .open && found.locker == 2)
+        let off = reading.door.takenAt.duration(to: found.door.takenAt) / .microseconds(1)
+        #expect((-2...2).contains(off), "\(off) us")
 
         let params = ConfigureDriverParams(
             link: "yard", options: ["baud": 9600],
@@ -167,6 +170,30 @@ import Testing
                     lockers: [.init(number: 1, hasSensor: false, options: ["fault": "jam"])])
             ])
         #expect(LinkDescription(try ConfigureDriverParams(json: params.json)).wire == params)
+    }
+
+    @Test func `two readings keep their order however long their messages took`() throws {
+        let now = ContinuousClock.now
+        let first = DoorReading(locker: 1, door: .closed, takenAt: now - .milliseconds(20))
+        let second = DoorReading(locker: 1, door: .open, takenAt: now - .milliseconds(19))
+        // The first is 5 ms on its way, the second one none.
+        let data = (first.wire(now: now), second.wire(now: now))
+        let slow = try DoorReading(data.0, now: now + .milliseconds(5))
+        let fast = try DoorReading(data.1, now: now)
+        #expect(slow.door.takenAt < fast.door.takenAt)
+        // Not later than the message itself, and another clock is not believed.
+        let early = DoorData(
+            locker: 1, door: "open", ageMilliseconds: 0, bootMilliseconds: data.1.bootMilliseconds)
+        #expect(
+            try DoorReading(early, now: now - .milliseconds(19.5)).door.takenAt <= now
+                - .milliseconds(19.5))
+        for other in [0.0, 1e12] {
+            let odd = DoorData(
+                locker: 1, door: "open", ageMilliseconds: 30, bootMilliseconds: other)
+            #expect(try DoorReading(odd, now: now).door.takenAt == now - .milliseconds(30))
+        }
+        let json: JSON = ["doors": [["locker": 1, "door": "open", "atMs": -1]]]
+        #expect(try DoorsResult(json: json).doors[0].bootMilliseconds == nil)
     }
 
     @Test func `an old reading keeps its place`() throws {

@@ -48,6 +48,10 @@ enum ImportArrows {
         // How the core's values look as JSON, for clients and for the journal.
         "Sources/CoreForms": Room(
             .pure, ["LockerCore", "LockerKit", "SiteModel", "JSONLines", "ControlWire"]),
+        "Sources/CBORCodec": Room(.pure, []),
+        "Sources/TowerLink": Room(
+            .pure, ["CBORCodec", "Crypto", "CryptoExtras", "FoundationEssentials"]),
+        "Sources/TowerTokens": Room(.pure, ["CBORCodec", "TowerLink"]),
         "Sources/AuditChain": Room(.pure, ["JSONLines", "Crypto"]),
         "Sources/Journal": Room(
             .machine,
