@@ -114,7 +114,7 @@ let package = Package(
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ]),
         // Makes and verifies the tokens that towers take.
-        room("TowerTokens", ["CBORCodec", "TowerLink"]),
+        room("TowerTokens", ["CBORCodec", "TowerLink", "JSONLines"]),
         room("AuditChain", ["JSONLines", .product(name: "Crypto", package: "swift-crypto")]),
         room("Heartbeat", ["LockerCore", "LockerKit", "SiteModel", "JSONLines", logging]),
         room(
@@ -138,7 +138,7 @@ let package = Package(
             "lockerctl",
             [
                 "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig",
-                "SiteModel",
+                "SiteModel", "TowerLink", "TowerTokens",
                 arguments,
             ]),
 

@@ -46,6 +46,13 @@ package struct KeyRing: Sendable {
 
     package init() {}
 
+    /// Nil where these are more than ``mostKeys``, or two have the same id and rotation.
+    package init?(_ keys: [TowerKey]) {
+        let names = Set(keys.map { [$0.id, $0.rotation] })
+        guard keys.count <= Self.mostKeys, names.count == keys.count else { return nil }
+        self.keys = keys
+    }
+
     /// Adds a key. What was installed under its id before is no longer used for new tokens, and goes out as `sunset` says.
     ///
     /// - Parameter sunset: until when tokens of the one before are taken, in seconds since 1970.

@@ -51,7 +51,7 @@ enum ImportArrows {
         "Sources/CBORCodec": Room(.pure, []),
         "Sources/TowerLink": Room(
             .pure, ["CBORCodec", "Crypto", "CryptoExtras", "FoundationEssentials"]),
-        "Sources/TowerTokens": Room(.pure, ["CBORCodec", "TowerLink"]),
+        "Sources/TowerTokens": Room(.pure, ["CBORCodec", "TowerLink", "JSONLines"]),
         "Sources/AuditChain": Room(.pure, ["JSONLines", "Crypto"]),
         "Sources/Journal": Room(
             .machine,
@@ -87,7 +87,7 @@ enum ImportArrows {
             .machine,
             [
                 "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig",
-                "SiteModel",
+                "SiteModel", "TowerLink", "TowerTokens",
                 "ArgumentParser",
             ]),
         "Plugins/Simulator/Driver": Room(.machine, ["LockerKit"]),

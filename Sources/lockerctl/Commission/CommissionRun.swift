@@ -13,6 +13,8 @@ struct CommissionRun {
 
     let session: Session
     let controller: ControllerPlan
+    /// The ids of the link's controllers: a sensor may be wired to its neighbour.
+    let neighbours: Set<String>
     /// Nobody is asked; what only a person can see stays open.
     let isAlone: Bool
     /// How long a door may take to be closed again.
@@ -21,14 +23,16 @@ struct CommissionRun {
     /// Doors that stayed open after their lock was fired: when somebody closes them says nothing about other locks.
     private let leftOpen = Doors()
 
-    /// The doors of the controller by address, those that can be trusted.
+    /// The doors of the link by address, those that can be trusted.
     private func doors() async throws(Failure) -> [String: Door] {
         let status = try await session.attempt { client throws(ControlError) in
-            try await client.status(StatusScope(controller: controller.id))
+            try await client.status(
+                StatusScope(controller: neighbours.count > 1 ? nil : controller.id))
         }
         return Dictionary(
             status.lockers.filter {
                 $0.quality == .good && !leftOpen.addresses.contains($0.address)
+                    && neighbours.contains(Self.controller(of: $0.address))
             }.map { ($0.address, $0.door) },
             uniquingKeysWith: { first, _ in first })
     }
@@ -70,13 +74,23 @@ struct CommissionRun {
             address: address, number: locker.number, hasSensor: locker.hasSensor,
             before: leftOpen.addresses.contains(address) ? .open : before[address] ?? .unknown,
             result: result, refusal: refusal,
-            moves: watch.moves)
+            moves: own(watch.moves))
         if !isAlone, observation.moves.isEmpty, refusal == nil,
             result?.outcome != .opened, result?.outcome != .openedLate
         {
             observation.doorOpened = ask("Did the door of \(address) open?")
         }
         return observation
+    }
+
+    private static func controller(of address: String) -> String {
+        address.lastIndex(of: "/").map { String(address[..<$0]) } ?? address
+    }
+
+    /// The moves that its lock may have made: those of other controllers only where none of its own moved, for those are in use.
+    private func own(_ moves: [Observation.Move]) -> [Observation.Move] {
+        let own = moves.filter { Self.controller(of: $0.address) == controller.id }
+        return own.isEmpty ? moves : own
     }
 
     /// Waits until the doors that moved are as they were before.

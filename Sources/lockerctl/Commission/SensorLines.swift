@@ -61,7 +61,8 @@ struct Lessons {
             switch observation.verdict {
             case .inverted: invert(observation.number, controller, driver)
             case .crossed(let other, let isInverted):
-                guard rings.contains(observation.address) else {
+                let isOwn = controller.lockers.contains { "\(controller.id)/\($0.number)" == other }
+                guard rings.contains(observation.address) || !isOwn else {
                     remarks.append(
                         "\(observation.address): the sensor of \(other) moved, and it is not known whose lock moves what else; commission both together, or put the wires right"
                     )

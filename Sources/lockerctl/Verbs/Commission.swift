@@ -58,7 +58,7 @@ struct CommissionVerb: Verb {
                     "Fire \(Words.count(chosen.count, "lock")) of \(controller), one after the other? The lockers are empty, the doors closed, and you see them"
                 )
         else { throw Failure(.failed, "nothing was fired") }
-        var (observations, labels) = try await observe(chosen, of: plan, session)
+        var (observations, labels) = try await observe(chosen, of: plan, on: link, session)
         let trial = LevelTrial(editor)
         do {
             if let turned = try await tryOtherLevel(observations, link, plan, trial, session) {
@@ -96,11 +96,11 @@ struct CommissionVerb: Verb {
 
     @MainActor
     private func observe(
-        _ chosen: [LockerPlan], of plan: ControllerPlan, _ session: Session
+        _ chosen: [LockerPlan], of plan: ControllerPlan, on link: LinkPlan, _ session: Session
     ) async throws(Failure) -> Findings {
         let run = CommissionRun(
-            session: session, controller: plan, isAlone: yes,
-            closeWithin: .seconds(closeWithin), ask: ask)
+            session: session, controller: plan, neighbours: Set(link.controllers.map(\.id)),
+            isAlone: yes, closeWithin: .seconds(closeWithin), ask: ask)
         var observations: [Observation] = []
         var labels: [Int: String] = [:]
         for locker in chosen {
@@ -139,7 +139,8 @@ struct CommissionVerb: Verb {
         try trial.begin(other, of: plan)
         try await reload(session)
         if !global.json { Output.line("nothing moved; once more with fires_at = \"\(other)\"") }
-        let found = try await observe(try chosen(of: plan), of: find().controller, session)
+        let found = try await observe(
+            try chosen(of: plan), of: find().controller, on: link, session)
         if found.observations.contains(where: { !$0.moves.isEmpty || $0.doorOpened == true }) {
             return found
         }

@@ -37,7 +37,8 @@ name = "C"
 class Doors(threading.Thread):
     """Doors behind the lines: a lock whose line is at the level that fires moves a sensor, which goes back after a while.
 
-    `wiring` says which sensor each lock moves, None for none; `inverted` are sensors that say 0 when open.
+    `wiring` says which sensor each lock moves, None for none; `inverted` are sensors that say 0 when open. A sensor is a line of the
+    same chip, or a line object of another one.
     """
 
     def __init__(self, chip, wiring, inverted=(), fires_at=1):
@@ -46,6 +47,9 @@ class Doors(threading.Thread):
         self.is_over = False
         for sensor in inverted:
             chip.line(sensor).pull(1)
+
+    def line(self, sensor):
+        return self.chip.line(sensor) if isinstance(sensor, int) else sensor
 
     def run(self):
         open_since = {}
@@ -56,11 +60,11 @@ class Doors(threading.Thread):
                 level = self.chip.line(lock).value
                 if level == self.fires_at and before[lock] != level and sensor is not None:
                     open_since[sensor] = now
-                    self.chip.line(sensor).pull(0 if sensor in self.inverted else 1)
+                    self.line(sensor).pull(0 if sensor in self.inverted else 1)
                 before[lock] = level
             for sensor, since in list(open_since.items()):
                 if now - since > 0.6:
-                    self.chip.line(sensor).pull(1 if sensor in self.inverted else 0)
+                    self.line(sensor).pull(1 if sensor in self.inverted else 0)
                     del open_since[sensor]
             time.sleep(0.015)
 
@@ -154,6 +158,20 @@ def a_ring_of_sensors_is_put_right_only_as_a_whole():
             daemon.eventually("wall", "ready")
             status, record, errors = commission(daemon)
             expect((status, verdicts(record)), (0, ["works"] * 4), f"the second time ({errors})")
+
+
+@scenario("commission")
+def a_sensor_that_is_wired_to_the_next_controller_is_found():
+    with Wall() as wall:
+        chip, annex = wall.chip("expander", 16), wall.chip("annex", 16)
+        both = SITE + SITE.split("[link]")[1].split("\n", 2)[2].replace('"wall"', '"annex"').replace('"expander"', '"annex"').replace(
+            "first_id = 1", "first_id = 101")
+        with Doors(chip, {0: annex.line(8), 1: 9, 2: 10, 3: 11}), Daemon(wall, {"yard": both}) as daemon:
+            daemon.eventually("wall", "ready")
+            daemon.eventually("annex", "ready")
+            status, record, errors = commission(daemon)
+            expect((status, verdicts(record)), (1, ["crossed"] + ["works"] * 3), f"what was found ({errors})")
+            expect("wall/1: the sensor of annex/1 is wired to it; put the wires right" in errors, True, f"what is said ({errors})")
 
 
 @scenario("commission")
