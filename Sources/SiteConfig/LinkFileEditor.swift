@@ -118,6 +118,13 @@ package struct LinkFileEditor {
     /// Refused where somebody else has changed the file since it was last read or written here.
     package mutating func write() throws(Refusal) { try replace(with: text) }
 
+    /// This one as it is once ``write()`` has worked.
+    package var written: Self {
+        var copy = self
+        copy.onDisk = text
+        return copy
+    }
+
     /// Puts back what the file said at the beginning.
     package mutating func restore() throws(Refusal) {
         text = original
@@ -125,12 +132,16 @@ package struct LinkFileEditor {
     }
 
     private mutating func replace(with text: String) throws(Refusal) {
-        guard try Self.read(path) == onDisk else {
+        let current = try Self.read(path)
+        if current == text {
+            onDisk = text
+            return
+        }
+        guard current == onDisk else {
             throw Refusal(
                 description:
                     "\(path) was changed by somebody else in the meantime, and is left alone")
         }
-        guard text != onDisk else { return }
         try put(text, inPlaceOf: path)
         onDisk = text
     }

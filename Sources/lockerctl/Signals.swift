@@ -3,15 +3,20 @@ import Glibc
 
 import struct Synchronization.Atomic
 
-/// Takes SIGINT and SIGTERM as long as it lives, instead of being ended by them.
+/// Takes signals as long as it lives, instead of being ended by them: SIGINT and SIGTERM where nothing else is said.
 ///
 /// The handler runs on a thread of its own, so it is called even while the main thread is held up by a slow reader.
 final class Signals {
     private let sources: [any DispatchSourceSignal]
 
-    init(_ handler: @escaping @Sendable (Int32) -> Void) {
+    private let numbers: [Int32]
+
+    init(
+        _ numbers: [Int32] = [SIGINT, SIGTERM], _ handler: @escaping @Sendable (Int32) -> Void
+    ) {
+        self.numbers = numbers
         let queue = DispatchQueue(label: "signals")
-        sources = [SIGINT, SIGTERM].map { number in
+        sources = numbers.map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
             source.setEventHandler { handler(number) }
@@ -22,7 +27,7 @@ final class Signals {
 
     deinit {
         for source in sources { source.cancel() }
-        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+        for number in numbers { signal(number, SIG_DFL) }
     }
 }
 

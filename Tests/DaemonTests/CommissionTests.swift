@@ -98,7 +98,8 @@ import Testing
             }
             let found = try await commission(site, "yard", "--yes")
             #expect(found.verdicts == ["crossed", "crossed", "inverted", "works"], "\(found.err)")
-            #expect(found.status == 0, "\(found.err)")
+            // It may have been the locks that were crossed.
+            #expect(found.status == 1 && found.err.contains("nobody saw which doors opened"))
             let text = try String(contentsOfFile: "\(site.etc)/links.d/yard.toml", encoding: .utf8)
             #expect(text.contains("number = 1\ninput = 0\n"))
             #expect(text.contains("number = 2\ninput = 1\n"))

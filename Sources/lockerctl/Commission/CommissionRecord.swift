@@ -12,11 +12,25 @@ struct CommissionRecord {
     let labels: [Int: String]
     let changes: [Change]
     let remarks: [String]
+    private let at = Self.now()
+
+    init(
+        controller: String, link: String, driver: String, observations: [Observation],
+        labels: [Int: String], changes: [Change], remarks: [String]
+    ) {
+        self.controller = controller
+        self.link = link
+        self.driver = driver
+        self.observations = observations
+        self.labels = labels
+        self.changes = changes
+        self.remarks = remarks
+    }
 
     var json: JSONObject {
         [
             "controller": .string(controller), "link": .string(link), "driver": .string(driver),
-            "at": .string(Self.now()), "by": .string(Self.person()),
+            "at": .string(at), "by": .string(Self.person()),
             "lockerctl": .string(lockerctlVersion),
             "lockers": .array(
                 observations.map { one in
@@ -50,9 +64,11 @@ struct CommissionRecord {
     }
 
     /// Writes it to `commissioning/CONTROLLER.json` below the config folder, in place of the one before; returns its path.
-    func write(below config: String) throws(Failure) -> String {
+    ///
+    /// - Parameter part: the range of lockers, where not all were fired: then it takes nothing of the record of all of them away.
+    func write(below config: String, part: String?) throws(Failure) -> String {
         let folder = "\(config)/commissioning"
-        let path = "\(folder)/\(controller).json"
+        let path = "\(folder)/\(controller)\(part.map { ".\($0)" } ?? "").json"
         mkdir(folder, 0o755)
         let draft = "\(path).new"
         let handle = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)

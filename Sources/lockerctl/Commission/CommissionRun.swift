@@ -8,6 +8,8 @@ import SiteModel
 struct CommissionRun {
     /// How often the doors are looked at while a lock fires.
     private static let look: Duration = .milliseconds(40)
+    /// How long the doors are looked at after an open is over: a second door on the same wire may be slower than the first.
+    private static let linger: Duration = .seconds(1)
     /// How often an open that has to wait for its coil is asked for again.
     private static let tries = 5
 
@@ -58,13 +60,30 @@ struct CommissionRun {
             watch.note(try await doors())
             try? await Task.sleep(for: Self.look)
         }
-        watch.note(try await doors())
+        let end = ContinuousClock.now + Self.linger
+        while ContinuousClock.now < end {
+            watch.note(try await doors())
+            try? await Task.sleep(for: Self.look * 3)
+        }
         var result: LockerResult?
         var refusal: String?
+        var trouble: String?
         switch await fired.value {
         case .success(let operation):
             result = operation.results.first
-            if let fault = result?.fault { refusal = fault.message }
+            if let fault = result?.fault {
+                if fault.fired == .yes || fault.fired == .unknown {
+                    trouble = fault.message
+                } else {
+                    refusal = fault.message
+                }
+            }
+            if let fault = result?.fault, fault.code == "OUTPUT_STUCK" {
+                throw Failure(
+                    .failed,
+                    "\(address): its coil may be on still: \(fault.message); cut the supply; nothing more is fired"
+                )
+            }
         case .failure(let failure):
             // What the daemon refuses of one lock says nothing about the next one.
             guard failure.status == .failed, let message = failure.message else { throw failure }
@@ -73,7 +92,7 @@ struct CommissionRun {
         var observation = Observation(
             address: address, number: locker.number, hasSensor: locker.hasSensor,
             before: leftOpen.addresses.contains(address) ? .open : before[address] ?? .unknown,
-            result: result, refusal: refusal,
+            result: result, refusal: refusal, trouble: trouble,
             moves: own(watch.moves))
         if !isAlone, observation.moves.isEmpty, refusal == nil,
             result?.outcome != .opened, result?.outcome != .openedLate
@@ -103,8 +122,10 @@ struct CommissionRun {
         let end = ContinuousClock.now + closeWithin
         while ContinuousClock.now < end {
             let now = try await doors()
-            // Whatever a sensor said when its door opened, it has to say something else when the door is closed.
-            if moved.allSatisfy({ now[$0.address] != $0.door }) { return true }
+            // Whatever a sensor said when its door opened, it has to say the other when the door is closed.
+            if moved.allSatisfy({ now[$0.address] == ($0.door == .open ? .closed : .open) }) {
+                return true
+            }
             try? await Task.sleep(for: .milliseconds(100))
         }
         leftOpen.addresses.formUnion(moved.map(\.address))

@@ -25,12 +25,12 @@ final class LevelTrial {
                     "fires_at", .string(own == "high" ? "low" : "high"), of: plan.id,
                     locker: locker.number)
             }
-            try editor.write()
         } catch {
             throw Failure(.failed, error.description)
         }
-        let written = editor
-        signals = Signals { number in
+        // Before it is written: whenever the signal comes, it finds the file as it was or as it is written here.
+        let written = editor.written
+        signals = Signals([SIGINT, SIGTERM, SIGHUP, SIGQUIT]) { number in
             var copy = written
             do throws(LinkFileEditor.Refusal) {
                 try copy.restore()
@@ -41,6 +41,12 @@ final class LevelTrial {
                 Output.error("lockerctl: interrupted; \(error.description)")
             }
             exit(128 + number)
+        }
+        do throws(LinkFileEditor.Refusal) {
+            try editor.write()
+        } catch {
+            signals = nil
+            throw Failure(.failed, error.description)
         }
     }
 

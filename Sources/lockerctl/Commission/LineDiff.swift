@@ -3,8 +3,12 @@ struct LineDiff {
     let lines: [String]
 
     init(from old: String, to new: String) {
-        let before = old.split(separator: "\n", omittingEmptySubsequences: false)
-        let after = new.split(separator: "\n", omittingEmptySubsequences: false)
+        // By bytes: a carriage return and a line feed are one character.
+        func lines(_ text: String) -> [Substring] {
+            text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+                .map { Substring($0) }
+        }
+        let (before, after) = (lines(old), lines(new))
         let difference = after.difference(from: before)
         var removed: Set<Int> = []
         var inserted: Set<Int> = []

@@ -20,6 +20,8 @@ struct Observation {
         case still(doorOpened: Bool?)
         /// It was not fired.
         case refused(String)
+        /// It was fired, or may have been, and something went wrong.
+        case troubled(String)
 
         /// For programs.
         var word: String {
@@ -35,6 +37,7 @@ struct Observation {
             case .still(false): "lock-dead"
             case .still(nil): "no-movement"
             case .refused: "refused"
+            case .troubled: "troubled"
             }
         }
 
@@ -68,15 +71,23 @@ struct Observation {
     let before: Door
     let result: LockerResult?
     let refusal: String?
+    /// What went wrong although it was fired, or may have been.
+    let trouble: String?
     let moves: [Move]
     /// What a person said when he was asked whether the door had opened.
     var doorOpened: Bool?
+    /// Whether what moved has moved back. A sensor that says closed and stays so was not inverted: somebody closed a door.
+    var cameBack = true
 
     var verdict: Verdict {
         if let refusal { return .refused(refusal) }
+        if let trouble { return .troubled(trouble) }
         let own = moves.first { $0.address == address }
         let others = moves.filter { $0.address != address }
         if moves.count > 1 { return .several(moves.map(\.address)) }
+        if moves.contains(where: { $0.door == .closed }), !cameBack {
+            return .still(doorOpened: doorOpened)
+        }
         if let own { return own.door == .open ? .works : .inverted }
         if let other = others.first {
             // A lock without a sensor of its own moves nobody's.
@@ -96,7 +107,9 @@ struct Observation {
     /// Whether this shows that its lock was moved by its line, and by the level that its file says.
     var provesItsLock: Bool {
         switch verdict {
-        case .works, .inverted, .crossed, .unseen(byPerson: true), .still(doorOpened: true): true
+        case .works, .inverted, .unseen(byPerson: true), .still(doorOpened: true): true
+        // Another controller's door may be in use.
+        case .crossed(let other, _): other.hasPrefix(address.prefix { $0 != "/" } + "/")
         default: false
         }
     }
@@ -121,7 +134,9 @@ struct Observation {
         case .several(let all):
             return
                 "more than one sensor moved (\(all.joined(separator: ", "))): look for locks or sensors on one wire"
-        case .noReading: return "its sensor is missing: it told nothing, before or after"
+        case .noReading:
+            return
+                "its sensor is missing: it told nothing, before or after; or its file says nothing of open_level"
         case .still(true): return "its sensor is missing: the door opened and it did not move"
         case .still(false):
             return "the lock is dead: nothing opened; look at its wires and its supply"
@@ -131,6 +146,7 @@ struct Observation {
         case .still(nil):
             return "nothing moved: the lock is dead, its door is held, or its sensor is missing"
         case .refused(let why): return "not fired: \(why)"
+        case .troubled(let why): return "fired, or perhaps so, and then: \(why)"
         }
     }
 }

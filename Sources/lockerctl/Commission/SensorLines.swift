@@ -75,8 +75,9 @@ struct Lessons {
         for (number, label) in labels.sorted(by: { $0.key < $1.key }) {
             changes.append(Change(locker: number, key: "name", value: .string(label)))
         }
-        // Doors that moved prove the level that fires; what was not driven in between left them alone.
-        if observations.contains(where: \.provesItsLock),
+        // Once it is known, all lines are driven for good: each of them has to have shown that its lock fires at its level.
+        let proven = Set(observations.filter(\.provesItsLock).map(\.number))
+        if controller.lockers.allSatisfy({ proven.contains($0.number) }),
             controller.options["polarity_known"]?.boolValue == false
         {
             changes.append(Change(locker: nil, key: "polarity_known", value: true))
@@ -94,12 +95,17 @@ struct Lessons {
                 moves[observation.address] = other
             }
         }
+        // A sensor that two locks move says that one of them was not seen right.
+        let movers = observations.flatMap { $0.moves.map(\.address) }
+            .reduce(into: [String: Int]()) { $0[$1, default: 0] += 1 }
         return Set(
             moves.keys.filter { start in
                 var seen: Set<String> = []
                 var at = start
-                while let next = moves[at], seen.insert(at).inserted { at = next }
-                return at == start && moves[at] != nil
+                while let next = moves[at], movers[next] == 1, seen.insert(at).inserted {
+                    at = next
+                }
+                return at == start && !seen.isEmpty
             })
     }
 

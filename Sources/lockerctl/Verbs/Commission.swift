@@ -58,6 +58,10 @@ struct CommissionVerb: Verb {
                     "Fire \(Words.count(chosen.count, "lock")) of \(controller), one after the other? The lockers are empty, the doors closed, and you see them"
                 )
         else { throw Failure(.failed, "nothing was fired") }
+        // What the daemon does has to be what the file says, or the lessons would be drawn for another wall.
+        try await reload(session)
+        (link, plan) = try find()
+        editor = try edit(link.name)
         var (observations, labels) = try await observe(chosen, of: plan, on: link, session)
         let trial = LevelTrial(editor)
         do {
@@ -68,9 +72,9 @@ struct CommissionVerb: Verb {
             }
             let lessons = Lessons(
                 observations, labels: labels, controller: plan, driver: link.driver)
-            let remarks = try await conclude(
+            let (remarks, isWritten) = try await conclude(
                 lessons, observations, labels, link, &editor, trial, session)
-            try judge(observations, remarks)
+            try judge(observations, remarks, isWritten: isWritten)
         } catch {
             try await giveUp(trial, session)
             throw error
@@ -104,13 +108,14 @@ struct CommissionVerb: Verb {
         var observations: [Observation] = []
         var labels: [Int: String] = [:]
         for locker in chosen {
-            let one = try await run.observe(locker)
+            var one = try await run.observe(locker)
+            one.cameBack = try await run.waitUntilClosed(one)
             observations.append(one)
             if !global.json { Output.line("\(one.address)  \(one.sentence)") }
             if !yes, one.verdict.isGood || one.verdict.isMendable, let label = label(locker) {
                 labels[locker.number] = label
             }
-            if try await !run.waitUntilClosed(one), locker != chosen.last {
+            if !one.cameBack, locker != chosen.last {
                 Output.error(
                     "lockerctl: the door that opened stays open; what it says is not looked at any more"
                 )
@@ -127,8 +132,12 @@ struct CommissionVerb: Verb {
         _ observations: [Observation], _ link: LinkPlan, _ plan: ControllerPlan,
         _ trial: LevelTrial, _ session: Session
     ) async throws(Failure) -> Findings? {
+        // A door that stands open can be seen to move by nobody but him who closes it.
         let isStill = observations.allSatisfy {
-            if case .still = $0.verdict { true } else { false }
+            guard $0.before != .open else { return false }
+            return
+                if case .still = $0.verdict
+            { true } else { false }
         }
         guard isStill, plan.options["polarity_known"]?.boolValue == false,
             let level = plan.options["fires_at"]?.stringValue
@@ -141,7 +150,7 @@ struct CommissionVerb: Verb {
         if !global.json { Output.line("nothing moved; once more with fires_at = \"\(other)\"") }
         let found = try await observe(
             try chosen(of: plan), of: find().controller, on: link, session)
-        if found.observations.contains(where: { !$0.moves.isEmpty || $0.doorOpened == true }) {
+        if found.observations.contains(where: \.provesItsLock) {
             return found
         }
         try trial.undo()
@@ -214,8 +223,9 @@ struct CommissionVerb: Verb {
     private func conclude(
         _ lessons: Lessons, _ observations: [Observation], _ labels: [Int: String],
         _ link: LinkPlan, _ editor: inout LinkFileEditor, _ trial: LevelTrial, _ session: Session
-    ) async throws(Failure) -> [String] {
+    ) async throws(Failure) -> (remarks: [String], isWritten: Bool) {
         var remarks = lessons.remarks
+        let before = editor
         for change in lessons.changes {
             do throws(LinkFileEditor.Refusal) {
                 if let value = change.value {
@@ -224,8 +234,18 @@ struct CommissionVerb: Verb {
                     try editor.remove(change.key, of: controller, locker: locker)
                 }
             } catch {
-                remarks.append(error.description)
+                // Half of a change that belongs together is worse than none.
+                remarks.append("\(error.description); nothing of what was learnt is written")
+                editor = before
+                break
             }
+        }
+        if yes,
+            observations.contains(where: { if case .crossed = $0.verdict { true } else { false } })
+        {
+            remarks.append(
+                "nobody saw which doors opened: where it was the locks that are crossed and not their sensors, another door than before goes by each number; compare with what stands on the doors"
+            )
         }
         let record = CommissionRecord(
             controller: controller, link: link.name, driver: link.driver,
@@ -237,20 +257,21 @@ struct CommissionVerb: Verb {
             Output.line("\(editor.path):")
             diff.lines.forEach(Output.line)
         }
-        if !dryRun, yes || ask("Write this and the record?") {
-            trial.end()
-            try await write(record, diff.isEmpty ? nil : editor, session)
+        let isWanted = !dryRun && (yes || ask("Write this and the record?"))
+        if isWanted {
+            try await write(record, diff.isEmpty ? nil : editor, trial, session)
         } else if trial.isInTheFile {
             // What was tried on the way is not to stay either.
             try trial.undo()
             try await reload(session)
         }
-        return remarks
+        return (remarks, isWanted)
     }
 
     @MainActor
     private func write(
-        _ record: CommissionRecord, _ draft: LinkFileEditor?, _ session: Session
+        _ record: CommissionRecord, _ draft: LinkFileEditor?, _ trial: LevelTrial,
+        _ session: Session
     ) async throws(Failure) {
         if var editor = draft {
             do throws(LinkFileEditor.Refusal) {
@@ -258,6 +279,7 @@ struct CommissionVerb: Verb {
             } catch {
                 throw Failure(.failed, error.description)
             }
+            trial.end()
             if let failure = await failureOfReload(session) {
                 // A wall that works in part is better than one that does not.
                 try restore(&editor)
@@ -267,7 +289,7 @@ struct CommissionVerb: Verb {
             }
             if !global.json { Output.line("lockerd has read its configuration again") }
         }
-        let path = try record.write(below: config)
+        let path = try record.write(below: config, part: lockers)
         if !global.json { Output.line("recorded in \(path)") }
     }
 
@@ -289,11 +311,19 @@ struct CommissionVerb: Verb {
         }
     }
 
-    private func judge(_ observations: [Observation], _ remarks: [String]) throws(Failure) {
+    private func judge(
+        _ observations: [Observation], _ remarks: [String], isWritten: Bool
+    ) throws(Failure) {
         let bad = observations.filter { !$0.verdict.isGood && !$0.verdict.isMendable }
         let mended = observations.filter(\.verdict.isMendable)
         if bad.isEmpty, remarks.isEmpty {
-            guard !mended.isEmpty, !dryRun else { return }
+            guard !mended.isEmpty else { return }
+            guard isWritten else {
+                throw Failure(
+                    .failed,
+                    "nothing was written, and \(mended.map(\.address).joined(separator: ", ")) stay as they are"
+                )
+            }
             Output.error(
                 "lockerctl: \(Words.count(mended.count, "sensor")) told otherwise from now on; run it once more to see that it is right"
             )
@@ -308,7 +338,8 @@ struct CommissionVerb: Verb {
 
     private func label(_ locker: LockerPlan) -> String? {
         Output.errorText(
-            "What stands on the door of \(controller)/\(locker.number)? [\(locker.name)] ")
+            "What stands on the door that opened for \(controller)/\(locker.number)? [\(locker.name)] "
+        )
         guard let answer = readLine(strippingNewline: true), !answer.isEmpty,
             answer != locker.name
         else { return nil }
