@@ -6,7 +6,7 @@ import Testing
 ///
 /// The work is done by `Tests/Bench/killing/kill_anywhere.py`, which shares no code with the daemon; `make soak` runs it for
 /// thousands of kills.
-@Suite struct KillAnywhereTests {
+@Suite(.serialized) struct KillAnywhereTests {
     @Test func twoHundredKillsBreakNoPromise() async throws {
         let harness = try Killing.harness(["--kills", "200"])
         let status = try await harness.exitStatus(within: Killing.patience)
