@@ -65,30 +65,7 @@ struct CommissionRun {
             watch.note(try await doors())
             try? await Task.sleep(for: Self.look * 3)
         }
-        var result: LockerResult?
-        var refusal: String?
-        var trouble: String?
-        switch await fired.value {
-        case .success(let operation):
-            result = operation.results.first
-            if let fault = result?.fault {
-                if fault.fired == .yes || fault.fired == .unknown {
-                    trouble = fault.message
-                } else {
-                    refusal = fault.message
-                }
-            }
-            if let fault = result?.fault, fault.code == "OUTPUT_STUCK" {
-                throw Failure(
-                    .failed,
-                    "\(address): its coil may be on still: \(fault.message); cut the supply; nothing more is fired"
-                )
-            }
-        case .failure(let failure):
-            // What the daemon refuses of one lock says nothing about the next one.
-            guard failure.status == .failed, let message = failure.message else { throw failure }
-            refusal = message
-        }
+        let (result, refusal, trouble) = try told(await fired.value, address)
         var observation = Observation(
             address: address, number: locker.number, hasSensor: locker.hasSensor,
             before: leftOpen.addresses.contains(address) ? .open : before[address] ?? .unknown,
@@ -100,6 +77,29 @@ struct CommissionRun {
             observation.doorOpened = ask("Did the door of \(address) open?")
         }
         return observation
+    }
+
+    /// What the daemon says of the open: its result, or why it was not fired, or what went wrong although it was.
+    private func told(
+        _ outcome: Result<OperationResult, Failure>, _ address: String
+    ) throws(Failure) -> (result: LockerResult?, refusal: String?, trouble: String?) {
+        switch outcome {
+        case .success(let operation):
+            let result = operation.results.first
+            guard let fault = result?.fault else { return (result, nil, nil) }
+            if fault.code == "OUTPUT_STUCK" {
+                throw Failure(
+                    .failed,
+                    "\(address): its coil may be on still: \(fault.message); cut the supply; nothing more is fired"
+                )
+            }
+            let mayHaveFired = fault.fired == .yes || fault.fired == .unknown
+            return mayHaveFired ? (result, nil, fault.message) : (result, fault.message, nil)
+        case .failure(let failure):
+            // What the daemon refuses of one lock says nothing about the next one.
+            guard failure.status == .failed, let message = failure.message else { throw failure }
+            return (nil, message, nil)
+        }
     }
 
     private static func controller(of address: String) -> String {
