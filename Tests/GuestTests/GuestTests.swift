@@ -66,7 +66,7 @@ struct `Locks on GPIO lines` {
         try await withTemporaryDirectory { folder in
             try Guest.layOutPrograms(in: folder)
             let found = try await Guest.run(
-                group, virtualTime: true, programs: folder, within: .seconds(240))
+                group, virtualTime: true, programs: folder, within: .seconds(600))
             #expect(found.count > 3)
             for (name, failure) in found { #expect(failure == "", "\(name)") }
         }
@@ -75,7 +75,7 @@ struct `Locks on GPIO lines` {
     @Test func `go off when their driver dies, a hundred times, in real time`() async throws {
         try await withTemporaryDirectory { folder in
             try Guest.layOutPrograms(in: folder)
-            let found = try await Guest.run("deaths", programs: folder, within: .seconds(240))
+            let found = try await Guest.run("deaths", programs: folder, within: .seconds(600))
             #expect(found == ["a_hundred_drivers_die_and_no_coil_stays_on": ""])
         }
     }
