@@ -134,10 +134,7 @@ struct CommissionVerb: Verb {
     ) async throws(Failure) -> Findings? {
         // A door that stands open can be seen to move by nobody but him who closes it.
         let isStill = observations.allSatisfy {
-            guard $0.before != .open else { return false }
-            return
-                if case .still = $0.verdict
-            { true } else { false }
+            if case .still = $0.verdict { $0.before != .open } else { false }
         }
         guard isStill, plan.options["polarity_known"]?.boolValue == false,
             let level = plan.options["fires_at"]?.stringValue
@@ -226,6 +223,7 @@ struct CommissionVerb: Verb {
     ) async throws(Failure) -> (remarks: [String], isWritten: Bool) {
         var remarks = lessons.remarks
         let before = editor
+        var changes = lessons.changes
         for change in lessons.changes {
             do throws(LinkFileEditor.Refusal) {
                 if let value = change.value {
@@ -237,6 +235,7 @@ struct CommissionVerb: Verb {
                 // Half of a change that belongs together is worse than none.
                 remarks.append("\(error.description); nothing of what was learnt is written")
                 editor = before
+                changes = []
                 break
             }
         }
@@ -249,7 +248,7 @@ struct CommissionVerb: Verb {
         }
         let record = CommissionRecord(
             controller: controller, link: link.name, driver: link.driver,
-            observations: observations, labels: labels, changes: lessons.changes, remarks: remarks)
+            observations: observations, labels: labels, changes: changes, remarks: remarks)
         if global.json { Output.line(JSON.object(record.json).text) }
         for remark in remarks { Output.error("lockerctl: \(remark)") }
         let diff = LineDiff(from: editor.original, to: editor.text)
