@@ -1,4 +1,4 @@
-"""The tower link of docs/tower-link.md, written from that document alone: shares no code with the daemon's.
+"""The tower link of docs/tower-link.md a second time: shares no code and no library with the daemon's.
 
 Seals and opens tokens and sessions, seen from the tower as well as from who connects to it. Values are dicts of names as the document's
 table has them; `NUMBERS` holds the table.
