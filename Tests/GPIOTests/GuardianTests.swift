@@ -22,12 +22,20 @@ private final class Wires: LineSource {
         func set(_ index: Int, to level: Bool) throws(GPIOFailure) {
             if let failure = wires.onSet { throw failure }
             if !level, let failure = wires.onClear { throw failure }
+            // As regmap's cache has it: what was tried last is not written again, whether or not it arrived.
+            let isLeftOut = wires.cached[offsets[index]] == level
+            wires.cached[offsets[index]] = level
+            if wires.losesOrders > 0 {
+                wires.losesOrders -= 1
+                return
+            }
+            guard !isLeftOut else { return }
             wires.levels[offsets[index]] = level
             wires.history.append("\(offsets[index])\(level ? "+" : "-")")
         }
 
         func levels() throws(GPIOFailure) -> [Bool] {
-            if let failure = wires.onSet { throw failure }
+            if let failure = wires.onSet ?? wires.onGet { throw failure }
             return offsets.map { wires.levels[$0] ?? false }
         }
     }
@@ -52,6 +60,11 @@ private final class Wires: LineSource {
     var onTake: GPIOFailure?
     var onSet: GPIOFailure?
     var onClear: GPIOFailure?
+    var onGet: GPIOFailure?
+    var onRest: GPIOFailure?
+    var cached: [Int: Bool] = [:]
+    /// Orders that do not reach the chip while nobody says so.
+    var losesOrders = 0
 
     func drive(
         _ places: [Int], of bank: Bank, at levels: [Bool]
@@ -62,7 +75,7 @@ private final class Wires: LineSource {
     }
 
     func rest(_ place: Int, of bank: Bank) throws(GPIOFailure) -> any OutputLines {
-        if let onTake { throw onTake }
+        if let failure = onRest ?? onTake { throw failure }
         resting.append(bank.lines[place].offset)
         return Rest(self)
     }
@@ -77,6 +90,8 @@ private func bank(offKnown: Bool = true, onLevel: Bool = true) -> Bank {
 
 private let busy = GPIOFailure(16, "line 0: \"others\" uses it already")
 private let broken = GPIOFailure(5, "line 0: input/output error")
+/// A bus whose chip did not answer once (ENXIO), which is not one that is gone.
+private let silent = GPIOFailure(6, "line 0: the chip does not answer")
 private let gone = GPIOFailure(19, "the chip is gone")
 
 @Suite struct `A coil guardian` {
@@ -108,11 +123,10 @@ private let gone = GPIOFailure(19, "the chip is gone")
         var guardian = guardian(bank(onLevel: onLevel))
         #expect(guardian.carryOut(pulse(2, line: 1, 200), at: start) == [Answer(2, .on)])
         #expect(wires.levels[1] == onLevel)
-        #expect(guardian.nextDue == start + .milliseconds(200))
         #expect(guardian.pass(start + .milliseconds(199)) == [])
         #expect(wires.levels[1] == onLevel)
         let end = start + .milliseconds(201)
-        #expect(guardian.pass(end) == [Answer(2, .off(after: .milliseconds(201)))])
+        #expect(guardian.pass(end) == [Answer(2, .off(after: .milliseconds(201), isSeen: true))])
         #expect(wires.levels[1] == !onLevel)
         #expect(!guardian.isOn)
         #expect(guardian.nextDue == nil)
@@ -140,8 +154,8 @@ private let gone = GPIOFailure(19, "the chip is gone")
             Order(id: 4, bank: 0, .off), at: start + .milliseconds(20))
         #expect(
             answers == [
-                Answer(2, .off(after: .milliseconds(20))),
-                Answer(3, .off(after: .milliseconds(20))),
+                Answer(2, .off(after: .milliseconds(20), isSeen: nil)),
+                Answer(3, .off(after: .milliseconds(20), isSeen: nil)),
                 Answer(4, .done),
             ])
         #expect(wires.levels[0] == false && wires.levels[2] == false)
@@ -160,17 +174,23 @@ private let gone = GPIOFailure(19, "the chip is gone")
         _ = guardian.carryOut(pulse(2, line: 0, 100), at: start)
         wires.onClear = broken
         var now = start + .milliseconds(100)
-        #expect(guardian.pass(now) == [Answer(2, .stuck(broken))])
+        var answers = guardian.pass(now)
+        // One order that a bus loses is no alarm.
+        #expect(answers == [])
+        var pauses: [Duration] = []
         for _ in 0..<50 {
-            now = guardian.nextDue ?? now
-            #expect(guardian.pass(now) == [])
+            let due = guardian.nextDue ?? now
+            pauses.append(now.duration(to: due))
+            now = due
+            answers += guardian.pass(now)
             #expect(guardian.isOn)
         }
+        #expect(answers == [Answer(2, .stuck(broken))])
+        #expect(pauses.first == .milliseconds(10) && pauses.last == .seconds(1))
         wires.onClear = nil
         now = guardian.nextDue ?? now
         let taken = start.duration(to: now)
-        #expect(guardian.pass(now) == [Answer(2, .off(after: taken))])
-        #expect(taken == .milliseconds(100) + Guardian.pause * 51)
+        #expect(guardian.pass(now) == [Answer(2, .off(after: taken, isSeen: nil))])
         #expect(wires.levels[0] == false)
     }
 
@@ -198,6 +218,140 @@ private let gone = GPIOFailure(19, "the chip is gone")
         _ = guardian.pass(guardian.nextDue ?? start)
         #expect(wires.history == ["0-"])
         #expect(!guardian.isOn)
+    }
+
+    @Test func `does not believe an order that the chip's driver had nothing to say of`() {
+        var guardian = guardian()
+        _ = guardian.carryOut(pulse(2, line: 0, 100), at: start)
+        wires.losesOrders = 1
+        var now = start + .milliseconds(100)
+        #expect(guardian.pass(now) == [])
+        #expect(wires.levels[0] == true && guardian.isOn)
+        // The same order alone would be left out by the cache.
+        now = guardian.nextDue ?? now
+        #expect(guardian.pass(now) == [Answer(2, .off(after: .milliseconds(110), isSeen: nil))])
+        #expect(wires.levels[0] == false && !guardian.isOn)
+        #expect(wires.history == ["0+", "0+", "0-"])
+    }
+
+    @Test func `tells whether a line that was switched on is`() {
+        var guardian = guardian()
+        let end = start + .milliseconds(100)
+        let off = Answer.What.off(after: .milliseconds(100), isSeen: true)
+        _ = guardian.carryOut(pulse(2, line: 0, 100), at: start)
+        #expect(guardian.nextDue == start + Pulse.settling)
+        #expect(guardian.pass(start + Pulse.settling) == [])
+        #expect(guardian.nextDue == end)
+        #expect(guardian.pass(end) == [Answer(2, off)])
+        wires.losesOrders = 1
+        _ = guardian.carryOut(pulse(3, line: 1, 100), at: start)
+        _ = guardian.pass(start + Pulse.settling)
+        #expect(guardian.pass(end) == [Answer(3, .off(after: .milliseconds(100), isSeen: false))])
+        _ = guardian.carryOut(pulse(4, line: 2, 100), at: start)
+        wires.onGet = broken
+        _ = guardian.pass(start + Pulse.settling)
+        wires.onGet = nil
+        #expect(guardian.pass(end) == [Answer(4, .off(after: .milliseconds(100), isSeen: false))])
+    }
+
+    @Test func `takes a line for on that cannot be read`() {
+        var guardian = guardian()
+        _ = guardian.carryOut(pulse(2, line: 0, 100), at: start)
+        wires.onGet = silent
+        for _ in 0..<9 { _ = guardian.pass(guardian.nextDue ?? start) }
+        #expect(guardian.isOn)
+        wires.onGet = nil
+        _ = guardian.pass(guardian.nextDue ?? start)
+        #expect(!guardian.isOn)
+    }
+
+    @Test func `does nothing else with lines of which one is stuck, and says why`() {
+        var guardian = guardian()
+        _ = guardian.carryOut(pulse(2, line: 0, 100), at: start)
+        wires.onClear = silent
+        for _ in 0..<Pulse.triesUntilStuck { _ = guardian.pass(guardian.nextDue ?? start) }
+        let now = start + .milliseconds(200)
+        #expect(guardian.carryOut(pulse(3, line: 1, 100), at: now) == [Answer(3, .stuck(silent))])
+        #expect(
+            guardian.carryOut(Order(id: 4, bank: 0, .check), at: now) == [
+                Answer(4, .stuck(silent))
+            ])
+        _ = guardian.carryOut(Order(id: 5, bank: 0, .drop), at: now)
+        #expect(
+            guardian.carryOut(Order(id: 6, bank: 0, .hold(bank())), at: now) == [
+                Answer(6, .stuck(silent))
+            ])
+        wires.onClear = nil
+        _ = guardian.endAll(at: now)
+        #expect(
+            guardian.carryOut(Order(id: 7, bank: 0, .hold(bank())), at: now) == [Answer(7, .done)])
+    }
+
+    @Test func `lets no stuck line delay the end of a pulse, for a while`() {
+        var guardian = guardian()
+        let other = Bank(
+            chip: "/dev/gpiochip1", lines: [Bank.Line(offset: 9, onLevel: true)], wiring: Wiring(),
+            isOffKnown: true, longest: .seconds(5), consumer: "lockerd other")
+        _ = guardian.carryOut(Order(id: 8, bank: 1, .hold(other)), at: start)
+        _ = guardian.carryOut(pulse(2, line: 0, 100), at: start)
+        wires.onClear = silent
+        let isLate = start + .milliseconds(100)
+        for _ in 0..<Pulse.triesUntilStuck {
+            _ = guardian.pass(max(isLate, guardian.nextDue ?? start))
+        }
+        wires.onClear = nil
+        wires.history = []
+        let now = start + .milliseconds(120)
+        let order = Order(id: 9, bank: 1, .pulse(line: 0, length: .milliseconds(400)))
+        #expect(guardian.carryOut(order, at: now) == [Answer(9, .on)])
+        #expect(guardian.pass(now + .milliseconds(5)) == [])
+        #expect(guardian.nextDue == now + .milliseconds(400))
+        #expect(guardian.pass(now + .milliseconds(399)) == [])
+        let end = now + .milliseconds(400)
+        #expect(
+            guardian.pass(end) == [
+                Answer(9, .off(after: .milliseconds(400), isSeen: true)),
+                Answer(2, .off(after: .milliseconds(520), isSeen: nil)),
+            ])
+        #expect(wires.history == ["9+", "9-", "0-"])
+    }
+
+    @Test func `makes an input of every line that it drove, or is not done`() {
+        var guardian = guardian(bank(offKnown: false))
+        _ = guardian.carryOut(pulse(2, line: 3, 100), at: start)
+        wires.onRest = broken
+        let end = start + .milliseconds(100)
+        _ = guardian.pass(end)
+        #expect(guardian.isOn)
+        #expect(
+            guardian.carryOut(Order(id: 3, bank: 0, .check), at: end) == [
+                Answer(3, .stuck(broken))
+            ])
+        _ = guardian.carryOut(Order(id: 4, bank: 0, .drop), at: end)
+        #expect(guardian.isOn)
+        wires.onRest = nil
+        _ = guardian.pass(guardian.nextDue ?? end)
+        #expect(!guardian.isOn)
+        #expect(wires.resting == [0, 1, 2, 3, 3])
+    }
+
+    @Test func `takes a request that failed for one that may have driven the line`() {
+        var guardian = guardian(bank(offKnown: false))
+        wires.onTake = broken
+        #expect(
+            guardian.carryOut(pulse(2, line: 1, 100), at: start) == [
+                Answer(2, .failed(broken, mayBeOn: true))
+            ])
+        #expect(guardian.isOn)
+        wires.onTake = nil
+        _ = guardian.pass(guardian.nextDue ?? start)
+        #expect(!guardian.isOn)
+        wires.onTake = busy
+        #expect(
+            guardian.carryOut(pulse(3, line: 1, 100), at: start) == [
+                Answer(3, .failed(busy, mayBeOn: false))
+            ])
+        #expect(!guardian.isOn, "somebody else's line")
     }
 
     @Test func `has nothing to switch off on a chip that is gone`() {
@@ -277,7 +431,9 @@ private let gone = GPIOFailure(19, "the chip is gone")
         Order(id: 4, bank: 0, .off), Order(id: 5, bank: 0, .check), Order(id: 6, bank: 0, .drop),
     ]
     private static let answers: [Answer] = [
-        Answer(1, .done), Answer(2, .on), Answer(3, .off(after: .microseconds(200_123))),
+        Answer(8, .off(after: .microseconds(7), isSeen: true)),
+        Answer(1, .done), Answer(2, .on),
+        Answer(3, .off(after: .microseconds(200_123), isSeen: nil)),
         Answer(4, .failed(broken, mayBeOn: true)), Answer(5, .stuck(gone)),
         Answer(6, .levels([true, false, nil])),
     ]

@@ -41,7 +41,30 @@ import Testing
         _ = filter.note(edge: true, at: at(100))
         #expect(filter.note(edge: false, at: at(105)) == nil)
         #expect(filter.pass(at(500)) == nil)
-        #expect(filter.finding == .init(level: false, at: at(105)))
+        // What came back is no sight of a level that stands.
+        #expect(filter.finding == .init(level: false, at: start))
+        _ = filter.note(reading: false, at: at(106))
+        #expect(filter.finding.at == start)
+        _ = filter.note(reading: false, at: at(115))
+        #expect(filter.finding.at == at(115))
+    }
+
+    /// Mains hum on an open wire, faster than what counts as a change: every reading has a level, and none means anything.
+    @Test func `that never rests tells nothing until it does`() {
+        var filter = filter()
+        var news: [SensorFilter.Finding] = []
+        for half in 0..<200 {
+            let moment = at(100 + half * 7)
+            if let new = filter.note(edge: half.isMultiple(of: 2), at: moment) { news.append(new) }
+            if let new = filter.note(reading: half.isMultiple(of: 2), at: moment) {
+                news.append(new)
+            }
+        }
+        #expect(news.map(\.level) == [nil])
+        #expect(news.first.map { start.duration(to: $0.at) } == .zero)
+        let last = at(100 + 199 * 7)
+        #expect(filter.pass(last + .milliseconds(1990)) == nil)
+        #expect(filter.pass(last + .milliseconds(2010))?.level == false)
     }
 
     @Test func `tells at once where nothing has to be still`() {

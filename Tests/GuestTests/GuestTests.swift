@@ -61,7 +61,7 @@ struct `The GPIO shim` {
 @Suite(.enabled(if: Guest.whyNot == nil || Checkout.isCI, "\(Guest.whyNot ?? "")"))
 struct `Locks on GPIO lines` {
     /// In virtual time: what else the machine has to do does not matter, and a wait costs nothing.
-    @Test(arguments: ["gpio", "guardian", "commission"])
+    @Test(arguments: ["gpio", "expander", "guardian", "commission"])
     func `do what they are told, and no more`(group: String) async throws {
         try await withTemporaryDirectory { folder in
             try Guest.layOutPrograms(in: folder)

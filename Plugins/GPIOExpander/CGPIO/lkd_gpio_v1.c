@@ -12,7 +12,8 @@
 struct lkd_gpio_lines {
     struct gpiod_chip *chip;
     struct gpiod_line_bulk bulk;
-    /* What outputs were driven to last. */
+    bool is_watched;
+    /* What outputs were told last, whether or not it reached them. */
     int levels[LKD_GPIO_LINES];
 };
 
@@ -66,7 +67,7 @@ static int flags(const struct lkd_gpio_wish *wish) {
 }
 
 int lkd_gpio_request(const char *path, const char *consumer, const unsigned *offsets, size_t count,
-                     const struct lkd_gpio_wish *wish, const int *levels, lkd_gpio_lines **out, bool *debounces) {
+                     const struct lkd_gpio_wish *wish, const int *levels, lkd_gpio_lines **out) {
     if (count == 0 || count > LKD_GPIO_LINES) return -EINVAL;
     lkd_gpio_lines *lines = calloc(1, sizeof *lines);
     if (lines == NULL) return -ENOMEM;
@@ -80,7 +81,9 @@ int lkd_gpio_request(const char *path, const char *consumer, const unsigned *off
     memcpy(wanted, offsets, count * sizeof *wanted);
     struct gpiod_line_request_config config = {
         .consumer = consumer,
-        .request_type = wish->is_output ? GPIOD_LINE_REQUEST_DIRECTION_OUTPUT : GPIOD_LINE_REQUEST_EVENT_BOTH_EDGES,
+        .request_type = wish->is_output     ? GPIOD_LINE_REQUEST_DIRECTION_OUTPUT
+                        : wish->wants_edges ? GPIOD_LINE_REQUEST_EVENT_BOTH_EDGES
+                                            : GPIOD_LINE_REQUEST_DIRECTION_INPUT,
         .flags = flags(wish),
     };
     errno = 0;
@@ -92,8 +95,7 @@ int lkd_gpio_request(const char *path, const char *consumer, const unsigned *off
         return result;
     }
     if (wish->is_output) memcpy(lines->levels, levels, count * sizeof *levels);
-    /* Its interface to the kernel has no such wish. */
-    *debounces = false;
+    lines->is_watched = !wish->is_output && wish->wants_edges;
     *out = lines;
     return 0;
 }
@@ -101,10 +103,7 @@ int lkd_gpio_request(const char *path, const char *consumer, const unsigned *off
 int lkd_gpio_get(lkd_gpio_lines *lines, int *levels) {
     errno = 0;
     /* Watched inputs have a handle each in this interface, and are read one by one. */
-    if (gpiod_line_event_get_fd(gpiod_line_bulk_get_line(&lines->bulk, 0)) < 0) {
-        errno = 0;
-        return gpiod_line_get_value_bulk(&lines->bulk, levels) < 0 ? failure() : 0;
-    }
+    if (!lines->is_watched) return gpiod_line_get_value_bulk(&lines->bulk, levels) < 0 ? failure() : 0;
     for (unsigned index = 0; index < gpiod_line_bulk_num_lines(&lines->bulk); index++) {
         errno = 0;
         levels[index] = gpiod_line_get_value(gpiod_line_bulk_get_line(&lines->bulk, index));
@@ -116,17 +115,15 @@ int lkd_gpio_get(lkd_gpio_lines *lines, int *levels) {
 int lkd_gpio_set(lkd_gpio_lines *lines, size_t index, int level) {
     if (index >= gpiod_line_bulk_num_lines(&lines->bulk)) return -EINVAL;
     /* Lines that were requested together have one handle, and it takes the levels of all of them: gpiod_line_set_value would
-     * hand it one, which the kernel takes for that of the first line, and drive all others low. */
-    int levels[LKD_GPIO_LINES];
-    memcpy(levels, lines->levels, sizeof levels);
-    levels[index] = level;
-    errno = 0;
-    if (gpiod_line_set_value_bulk(&lines->bulk, levels) < 0) return failure();
+     * hand it one, which the kernel takes for that of the first line, and drive all others low. An order that failed is kept all
+     * the same: the next one, for a neighbour, must not take it back. */
     lines->levels[index] = level;
-    return 0;
+    errno = 0;
+    return gpiod_line_set_value_bulk(&lines->bulk, lines->levels) < 0 ? failure() : 0;
 }
 
 int lkd_gpio_descriptors(lkd_gpio_lines *lines, int *descriptors) {
+    if (!lines->is_watched) return 0;
     int count = (int)gpiod_line_bulk_num_lines(&lines->bulk);
     for (int index = 0; index < count; index++) {
         errno = 0;

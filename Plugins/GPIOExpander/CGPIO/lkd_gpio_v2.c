@@ -14,6 +14,7 @@ struct lkd_gpio_lines {
     struct gpiod_edge_event_buffer *buffer;
     unsigned offsets[LKD_GPIO_LINES];
     size_t count;
+    bool is_watched;
 };
 
 static int failure(void) { return errno != 0 ? -errno : -EIO; }
@@ -75,8 +76,7 @@ static struct gpiod_line_settings *settings(const struct lkd_gpio_wish *wish) {
         result |= gpiod_line_settings_set_drive(made, drives[wish->drive]);
     } else {
         result |= gpiod_line_settings_set_direction(made, GPIOD_LINE_DIRECTION_INPUT);
-        result |= gpiod_line_settings_set_edge_detection(made, GPIOD_LINE_EDGE_BOTH);
-        gpiod_line_settings_set_debounce_period_us(made, wish->debounce_us);
+        result |= gpiod_line_settings_set_edge_detection(made, wish->wants_edges ? GPIOD_LINE_EDGE_BOTH : GPIOD_LINE_EDGE_NONE);
     }
     if (result == 0) return made;
     gpiod_line_settings_free(made);
@@ -115,7 +115,7 @@ static int request(const char *path, const char *consumer, const struct lkd_gpio
 }
 
 int lkd_gpio_request(const char *path, const char *consumer, const unsigned *offsets, size_t count,
-                     const struct lkd_gpio_wish *wish, const int *levels, lkd_gpio_lines **out, bool *debounces) {
+                     const struct lkd_gpio_wish *wish, const int *levels, lkd_gpio_lines **out) {
     if (count == 0 || count > LKD_GPIO_LINES) return -EINVAL;
     lkd_gpio_lines *lines = calloc(1, sizeof *lines);
     if (lines == NULL) return -ENOMEM;
@@ -128,7 +128,7 @@ int lkd_gpio_request(const char *path, const char *consumer, const unsigned *off
         free(lines);
         return result;
     }
-    *debounces = !wish->is_output && wish->debounce_us > 0;
+    lines->is_watched = !wish->is_output && wish->wants_edges;
     *out = lines;
     return 0;
 }
@@ -149,6 +149,7 @@ int lkd_gpio_set(lkd_gpio_lines *lines, size_t index, int level) {
 }
 
 int lkd_gpio_descriptors(lkd_gpio_lines *lines, int *descriptors) {
+    if (!lines->is_watched) return 0;
     descriptors[0] = gpiod_line_request_get_fd(lines->request);
     return 1;
 }

@@ -20,6 +20,8 @@ package struct ChipProfile: Sendable, Equatable {
     package let inputOnly: Set<Int>
     /// Offsets of which nobody knows whether they may be inputs.
     package let doubtfulInputs: Set<Int>
+    /// Whether its driver in the kernel tells low levels where the chip does not answer.
+    package let readsZeroOnError: Bool
     /// Whether it can pull inputs up, and down.
     package let pullsUp: Bool
     package let pullsDown: Bool
@@ -35,6 +37,7 @@ package struct ChipProfile: Sendable, Equatable {
         inputOnly = chip.has("input_only") ? Set(try chip.integers("input_only")) : []
         doubtfulInputs =
             chip.has("doubtful_inputs") ? Set(try chip.integers("doubtful_inputs")) : []
+        readsZeroOnError = try chip.optionalBoolean("reads_zero_on_error") ?? false
         pullsUp = try chip.optionalBoolean("pulls_up") ?? false
         pullsDown = try chip.optionalBoolean("pulls_down") ?? false
         remedy = try chip.optionalString("remedy") ?? "another chip"
@@ -43,17 +46,29 @@ package struct ChipProfile: Sendable, Equatable {
     /// What this chip may not bear.
     func remarks(on plan: ExpanderPlan) -> [String] {
         guard plan.inputChip == plan.chip else { return [] }
-        return plan.sensed.compactMap { locker in
+        let doubtful: [String] = plan.sensed.compactMap { locker in
             guard case .offset(let offset)? = plan.wires[locker]?.input,
                 doubtfulInputs.contains(offset)
             else { return nil }
             return
                 "locker \(locker) of \(plan.id) has its sensor at line \(offset), which may be unfit for that on a \(model): want another line where there is a choice, or \(remedy)"
         }
+        guard readsZeroOnError, plan.canary == nil, !plan.sensed.isEmpty else { return doubtful }
+        return doubtful + [
+            "the kernel tells low levels of a \(model) that does not answer, and \(plan.id) would take them for those of its doors: want a canary, a line that is pulled high and has nothing else on it"
+        ]
     }
 
     /// Refuses wiring that this chip cannot bear.
     func check(_ plan: ExpanderPlan) throws(LockerError) {
+        if let canary = plan.canary, plan.inputChip == plan.chip,
+            canary >= lines || outputOnly.contains(canary)
+        {
+            throw LockerError(
+                .invalidRequest,
+                "the canary of \(plan.id) is line \(canary), which on a \(model) is no input: want another line"
+            )
+        }
         for locker in plan.lockers {
             guard let wire = plan.wires[locker] else { continue }
             try check(wire.output, of: locker, "output", not: inputOnly, plan)

@@ -24,18 +24,27 @@ package struct ExpanderPlan: Sendable {
         package let input: LineWord?
         /// The level of its input while the door is open; nil where nobody has said it.
         package let openLevel: Bool?
+
+        /// The same with the lines that were found.
+        func found(_ output: Int, _ input: Int?) -> Wires {
+            Wires(
+                output: .offset(output), onLevel: onLevel, input: input.map { .offset($0) },
+                openLevel: openLevel)
+        }
     }
 
     package let id: String
     package let chip: String
-    package let inputChip: String
+    package private(set) var inputChip: String
+    /// A line of ``inputChip`` that is always high while the chip answers; nil where there is none.
+    package let canary: Int?
     package let profile: ChipProfile?
     package let isOffKnown: Bool
     package let outputs: Wiring
     package let inputs: Wiring
     package let debounce: Duration
     package let longestPulse: Duration
-    package let wires: [Int: Wires]
+    package private(set) var wires: [Int: Wires]
 
     /// The lockers by rising number.
     package var lockers: [Int] { wires.keys.sorted() }
@@ -47,6 +56,7 @@ package struct ExpanderPlan: Sendable {
         id = description.id
         chip = try options.string("chip")
         inputChip = try options.optionalString("input_chip") ?? chip
+        canary = try options.optionalInteger("canary", in: Limits.offset)
         profile = description.board.keys.isEmpty ? nil : try ChipProfile(description.board)
         isOffKnown = try options.optionalBoolean("polarity_known") ?? false
         outputs = Wiring(drive: try options.choice("drive") ?? .pushPull)
@@ -118,9 +128,16 @@ package struct ExpanderPlan: Sendable {
     /// One line on two coils, or a coil and a sensor on one line: an open would open a stranger's door.
     private func refuseSharedLines() throws(LockerError) {
         var owners: [String: Int] = [:]
+        let canaryLine = canary.map { "\(inputChip) \($0)" }
         for locker in lockers {
             guard let wire = wires[locker] else { continue }
             let lines = [(chip, wire.output)] + (wire.input.map { [(inputChip, $0)] } ?? [])
+            if lines.contains(where: { "\($0.0) \($0.1)" == canaryLine }) {
+                throw LockerError(
+                    .invalidRequest,
+                    "locker \(locker) of \(id) is on the line of the canary; want a line for that alone"
+                )
+            }
             for (chip, line) in lines {
                 if let owner = owners.updateValue(locker, forKey: "\(chip) \(line)") {
                     throw LockerError(
@@ -130,6 +147,14 @@ package struct ExpanderPlan: Sendable {
                 }
             }
         }
+    }
+
+    /// The same with the lines that were found, and with both chips' names being one where they are one chip.
+    func found(_ wires: [Int: Wires], isOneChip: Bool) -> ExpanderPlan {
+        var plan = self
+        plan.wires = wires
+        if isOneChip { plan.inputChip = chip }
+        return plan
     }
 
     /// Whether the doors are told, and nobody knows what is told.

@@ -28,6 +28,12 @@ package enum GPIODriver: LockDriver {
         let plans = try link.controllers.map { description throws(LockerError) in
             try ExpanderPlan(description, link: link.options)
         }
+        guard plans.count <= Limits.controllers else {
+            throw LockerError(
+                .invalidRequest,
+                "\(link.name) has \(plans.count) controllers; want at most \(Limits.controllers), and another link for the rest"
+            )
+        }
         let hand = GuardianHand(program: program, context: context)
         return Dictionary(
             uniqueKeysWithValues: plans.enumerated().map { number, plan in

@@ -35,10 +35,13 @@ actor GuardianHand {
             // Of a chip that has gone it may still have the lines, which are worth nothing now.
             let limit = GuardianProcess.startLimit
             _ = try process.ask(.drop, bank: number, within: limit)
-            _ = try process.ask(.hold(bank), bank: number)
+            // Before it is asked: what a guardian took that dies over it has to be taken back as well.
             banks[number] = bank
+            _ = try process.ask(.hold(bank), bank: number)
         } catch {
-            throw lost(error, number, wasOn: false)
+            let told = lost(error, number, wasOn: false)
+            banks[number] = nil
+            throw told
         }
     }
 
@@ -83,8 +86,8 @@ actor GuardianHand {
         places.map { String(bank.lines[$0].offset) }.joined(separator: ", ")
     }
 
-    /// Switches a line on and returns when it is off again: how long it was on.
-    func pulse(_ number: Int, line: Int, length: Duration) throws(LockerError) -> Duration {
+    /// Switches a line on and returns when it is off again.
+    func pulse(_ number: Int, line: Int, length: Duration) throws(LockerError) -> Fired {
         var wasOn = false
         do throws(GuardianFault) {
             let process = try guardian()
@@ -123,8 +126,8 @@ actor GuardianHand {
                 sent: wasOn || mayBeOn ? .yes : .no)
         case .stuck(let failure):
             return LockerError(
-                .outputStuck, "\(failure.description); it is tried again without end",
-                fired: wasOn ? .yes : .unknown, sent: .yes)
+                .outputStuck, "\(failure.description); it is tried again without end", fired: fired,
+                sent: wasOn ? .yes : .no)
         case .dead(let why): return takeOver("the coil guardian: \(why)", fired)
         case .silent: return takeOver("the coil guardian did not answer in time", fired)
         }
@@ -163,18 +166,23 @@ actor GuardianHand {
         while true {
             do throws(GPIOFailure) {
                 let chip = try Chip.at(bank.chip)
-                if bank.isOffKnown {
-                    _ = try LineSet(
-                        outputs: offsets, of: chip, at: bank.lines.map { !$0.onLevel },
-                        wiring: bank.wiring, consumer: bank.consumer)
-                } else {
+                guard bank.isOffKnown else {
                     _ = try LineSet(
                         inputs: offsets, of: chip, wiring: Wiring(bias: bank.wiring.bias),
-                        debounceMicroseconds: 0, consumer: bank.consumer)
+                        areWatched: false, consumer: bank.consumer)
+                    return
+                }
+                let lines = try LineSet(
+                    outputs: offsets, of: chip, at: bank.lines.map { !$0.onLevel },
+                    wiring: bank.wiring, consumer: bank.consumer)
+                let levels = try lines.levels()
+                let on = bank.lines.indices.filter { levels[$0] == bank.lines[$0].onLevel }
+                guard on.isEmpty else {
+                    throw GPIOFailure(EIO, "lines \(names(on, bank)) of \(chip.name) stay on")
                 }
                 return
             } catch {
-                guard error.number == EBUSY, ContinuousClock.now < end else { throw error }
+                guard !error.isGone, ContinuousClock.now < end else { throw error }
                 usleep(1000)
             }
         }

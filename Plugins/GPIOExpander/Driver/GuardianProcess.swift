@@ -17,6 +17,14 @@ enum GuardianFault: Error {
     case silent
 }
 
+/// A pulse that is over.
+struct Fired {
+    /// How long the line was on.
+    let length: Duration
+    /// Whether it was read meanwhile and was on; nil where nobody looked.
+    let isSeen: Bool?
+}
+
 /// The second process that switches lines on and off for this one; see ``Guardian``.
 ///
 /// Calls block, so they belong on a ``DeviceQueue``, one at a time. Only ``cut()`` may come from anywhere.
@@ -101,21 +109,23 @@ final class GuardianProcess: Sendable {
         try answer(to: try send(what, bank: bank), within: limit)
     }
 
-    /// Switches the line on, and returns when it is off again: how long it was on.
+    /// Switches the line on, and returns when it is off again.
     ///
     /// - Parameter isOn: called once the line is on.
     func pulse(
         line: Int, bank: Int, length: Duration, isOn: () -> Void
-    ) throws(GuardianFault) -> Duration {
+    ) throws(GuardianFault) -> Fired {
         let id = try send(.pulse(line: line, length: length), bank: bank)
         guard case .on = try answer(to: id, within: Self.answerLimit) else {
             throw .dead("it answers what nobody asked")
         }
         isOn()
-        guard case .off(let taken) = try answer(to: id, within: length + Self.answerLimit) else {
+        guard
+            case .off(let taken, let isSeen) = try answer(to: id, within: length + Self.answerLimit)
+        else {
             throw .dead("it answers what nobody asked")
         }
-        return taken
+        return Fired(length: taken, isSeen: isSeen)
     }
 
     /// Ends all pulses of the bank now; from any thread.

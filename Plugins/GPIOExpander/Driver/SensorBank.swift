@@ -5,6 +5,8 @@ import LockerKit
 import Locks
 
 /// The sensors of one controller: their lines, watched by a thread of its own, and what their edges come to.
+///
+/// Bounces are filtered here and not by the kernel: behind its filter an input that never rests looks like one that does.
 final class SensorBank: Sendable {
     struct Sensor {
         let locker: Int
@@ -13,7 +15,7 @@ final class SensorBank: Sendable {
     }
 
     private struct State {
-        /// Nil once they were let go.
+        /// Nil once they were let go, which only the thread does: lines that somebody waits for stay taken.
         var lines: LineSet?
         var filters: [Int: SensorFilter]
         var failure: GPIOFailure?
@@ -23,26 +25,27 @@ final class SensorBank: Sendable {
     private let controller: String
     private let sensors: [Int: Sensor]
     private let context: DriverContext
+    private let canary: Int?
+    private let chip: Chip
+    /// Empty where the chip tells no edges, and is read instead.
     private let descriptors: [Int32]
     private let wakeRead: Int32
     private let wakeWrite: Int32
     private let state: Mutex<State>
+    private let isLetGo = DispatchSemaphore(value: 0)
 
     /// Takes the lines and begins to watch them.
-    ///
-    /// - Parameter sensors: by the offsets of their lines.
     init(
-        _ sensors: [Int: Sensor], of chip: Chip, plan: ExpanderPlan, consumer: String,
-        context: DriverContext
+        _ found: FoundLines, plan: ExpanderPlan, consumer: String, context: DriverContext
     ) throws(GPIOFailure) {
-        let lines = try LineSet(
-            inputs: sensors.keys.sorted(), of: chip, wiring: plan.inputs,
-            debounceMicroseconds: UInt32(plan.debounce.wholeMicroseconds), consumer: consumer)
+        chip = found.inputChip
+        sensors = found.sensors
+        canary = plan.canary
         controller = plan.id
-        self.sensors = sensors
         self.context = context
+        let offsets = (found.sensors.keys + (plan.canary.map { [$0] } ?? [])).sorted()
+        let lines = try Self.take(offsets, of: chip, plan, consumer, context)
         descriptors = try lines.descriptors()
-        let still = lines.isDebounced ? .zero : plan.debounce
         let now = context.clock.now
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0,
@@ -53,10 +56,30 @@ final class SensorBank: Sendable {
             throw GPIOFailure(errno, "no pipe to watch \(chip.name) with")
         }
         (wakeRead, wakeWrite) = (ends[0], ends[1])
-        let filters = sensors.mapValues { _ in SensorFilter(still: still, at: now) }
+        let filters = sensors.mapValues { _ in SensorFilter(still: plan.debounce, at: now) }
         state = Mutex(State(lines: lines, filters: filters))
         // A serial queue of its own is a thread of its own while somebody waits on it.
         DispatchQueue(label: "lockerd.edges.\(plan.id)").async { self.watch() }
+    }
+
+    private static func take(
+        _ offsets: [Int], of chip: Chip, _ plan: ExpanderPlan, _ consumer: String,
+        _ context: DriverContext
+    ) throws(GPIOFailure) -> LineSet {
+        do throws(GPIOFailure) {
+            return try LineSet(
+                inputs: offsets, of: chip, wiring: plan.inputs, areWatched: true, consumer: consumer
+            )
+        } catch {
+            guard error.mayLackInterrupt else { throw error }
+            let lines = try LineSet(
+                inputs: offsets, of: chip, wiring: plan.inputs, areWatched: false,
+                consumer: consumer)
+            context.warning(
+                "\(chip.name) (\(chip.label)) tells no edges, as its interrupt is not connected or not named to the kernel; the sensors of \(plan.id) are read every \(Limits.pollInterval.wholeMicroseconds / 1000) ms instead"
+            )
+            return lines
+        }
     }
 
     deinit {
@@ -64,27 +87,42 @@ final class SensorBank: Sendable {
         close(wakeWrite)
     }
 
-    /// Lets go of the lines; nothing is reported any more.
+    /// Lets go of the lines; nothing is reported any more. Waits until they are free, or as long as a bus may hang.
     func end() {
-        state.withLock { state in
-            state.isOver = true
-            state.lines = nil
+        let wasOver = state.withLock { state in
+            defer { state.isOver = true }
+            return state.isOver
         }
+        guard !wasOver else { return }
         wake()
+        _ = isLetGo.wait(timeout: .now() + .seconds(1))
     }
 
     /// Reads all sensors now. What an edge has not told yet is told by this.
     func read() throws(GPIOFailure) -> [DoorReading] {
+        let failure = look()
+        // A change may have to be still for a while, and nobody else would look at the clock for it.
+        wake()
+        if let failure { throw failure }
+        return state.withLock { state in
+            sensors.compactMap { offset, sensor in
+                state.filters[offset].map { reading(sensor, $0.finding) }
+            }
+        }
+    }
+
+    /// Reads all lines, and reports what is new: whoever reads one door before a pulse does not hand on what he has found of others.
+    private func look() -> GPIOFailure? {
         var news: [DoorReading] = []
-        let result: Result<[DoorReading], GPIOFailure> = state.withLock { state in
-            if let failure = state.failure { return .failure(failure) }
-            guard let lines = state.lines else {
-                return .failure(GPIOFailure(ENODEV, "the sensors of \(controller) were let go"))
+        let failure: GPIOFailure? = state.withLock { state in
+            if let failure = state.failure { return failure }
+            guard let lines = state.lines, !state.isOver else {
+                return GPIOFailure(ENODEV, "the sensors of \(controller) were let go")
             }
             do throws(GPIOFailure) {
                 // Before they are read: a level was seen no later than that, also where it has changed right afterwards.
                 let now = context.clock.now
-                let levels = try lines.levels()
+                let levels = try levels(of: lines)
                 for (offset, level) in zip(lines.offsets, levels) {
                     if let finding = state.filters[offset]?.note(reading: level, at: now),
                         let sensor = sensors[offset]
@@ -92,20 +130,24 @@ final class SensorBank: Sendable {
                         news.append(reading(sensor, finding))
                     }
                 }
-                return .success(
-                    sensors.compactMap { offset, sensor in
-                        state.filters[offset].map { reading(sensor, $0.finding) }
-                    })
+                return nil
             } catch {
                 state.failure = error
-                return .failure(error)
+                return error
             }
         }
-        // A change may have to be still for a while, and nobody else would look at the clock for it.
-        wake()
-        // Whoever reads one door before a pulse does not hand on what he has found of the others.
         if !news.isEmpty { context.report(controller, news) }
-        return try result.get()
+        return failure
+    }
+
+    /// Not those of a chip that does not answer, where its driver makes low levels of that.
+    private func levels(of lines: LineSet) throws(GPIOFailure) -> [Bool] {
+        let levels = try lines.levels()
+        guard let canary, let place = lines.offsets.firstIndex(of: canary), !levels[place] else {
+            return levels
+        }
+        throw GPIOFailure(
+            EIO, "line \(canary) of \(chip.name), its canary, reads low: the chip does not answer")
     }
 
     private func reading(_ sensor: Sensor, _ finding: SensorFilter.Finding) -> DoorReading {
@@ -127,6 +169,11 @@ final class SensorBank: Sendable {
     // MARK: The thread
 
     private func watch() {
+        defer {
+            state.withLock { $0.lines = nil }
+            isLetGo.signal()
+        }
+        var nextLook = descriptors.isEmpty ? context.clock.now : nil
         while true {
             let (isOver, due) = state.withLock { state in
                 (
@@ -135,7 +182,11 @@ final class SensorBank: Sendable {
                 )
             }
             if isOver { return }
-            let readable = wait(until: due)
+            let readable = wait(until: [due, nextLook].compactMap(\.self).min())
+            if let moment = nextLook, moment <= context.clock.now {
+                _ = look()
+                nextLook = context.clock.now + Limits.pollInterval
+            }
             var news: [DoorReading] = []
             for index in readable { news += take(behind: index) }
             news += pass()

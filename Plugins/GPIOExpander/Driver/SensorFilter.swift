@@ -22,6 +22,10 @@ package struct SensorFilter: Sendable {
     /// The latest changes that counted.
     private var changes: [Instant] = []
     private var flapsUntil: Instant?
+    /// The level that the wire had last, settled or not.
+    private var lastLevel: Bool?
+    /// Since when it changes without ever being still for long enough, and when it did last.
+    private var unrest: (since: Instant, last: Instant)?
 
     /// - Parameter still: how long an input must be still before its change counts.
     package init(still: Duration, at now: Instant) {
@@ -44,10 +48,11 @@ package struct SensorFilter: Sendable {
         changing(moment) { filter in
             // What stood before this edge for long enough has counted.
             filter.settle(moment)
+            filter.move(moment)
+            filter.lastLevel = newLevel
             if newLevel == filter.level {
-                // It came back: a bounce, or a door that moved for less than that.
+                // It came back: a bounce, or a door that moved for less than that. Not a sight of a level that stands.
                 filter.candidate = nil
-                filter.seenAt = max(filter.seenAt, moment)
             } else if let candidate = filter.candidate, candidate.level == newLevel {
                 // The edge of a change that a reading has seen first.
                 filter.candidate = (newLevel, min(candidate.since, moment))
@@ -59,10 +64,15 @@ package struct SensorFilter: Sendable {
 
     /// A reading of the wire, which may tell of an edge that nobody has seen. Returns what is new, where something is.
     package mutating func note(reading newLevel: Bool, at moment: Instant) -> Finding? {
-        guard level == nil else { return note(edge: newLevel, at: moment) }
-        level = newLevel
-        seenAt = moment
-        return finding
+        guard level != nil else {
+            (level, lastLevel, seenAt) = (newLevel, newLevel, moment)
+            return finding
+        }
+        guard newLevel == lastLevel else { return note(edge: newLevel, at: moment) }
+        return changing(moment) { filter in
+            let isStill = filter.unrest.map { $0.last + filter.still <= moment } ?? true
+            if isStill, newLevel == filter.level { filter.seenAt = max(filter.seenAt, moment) }
+        }
     }
 
     /// Time has passed. Returns what is new, where something is.
@@ -86,6 +96,17 @@ package struct SensorFilter: Sendable {
             flapsUntil = nil
             changes = []
         }
+    }
+
+    /// Tells bounces, which end, from a wire that never rests: at every reading it might have any level.
+    private mutating func move(_ moment: Instant) {
+        guard let (since, last) = unrest, moment < last + still else {
+            unrest = (moment, moment)
+            return
+        }
+        unrest = (since, max(last, moment))
+        let limit = max(still * Limits.unrest, Limits.shortestUnrest)
+        if since + limit <= moment { flapsUntil = moment + Limits.flapRest }
     }
 
     private mutating func count(_ moment: Instant) {

@@ -26,23 +26,9 @@ package struct Guardian {
 
     /// No pulse is longer, whoever asks. The core's own cap is the same.
     package static let longestPulse: Duration = .seconds(5)
-    /// Between two tries to switch off what could not be.
-    static let pause: Duration = .milliseconds(10)
-
-    private struct Pulse {
-        let id: Int
-        let bank: Int
-        let line: Int
-        let onLevel: Bool
-        /// What drives it, with its place there.
-        let lines: any OutputLines
-        let place: Int
-        let beganAt: Instant
-        var endsAt: Instant
-        var isStuck = false
-        /// Its driver has been told that it is over, in one way or another.
-        var isReported = false
-    }
+    /// How long a line that cannot be switched off waits for the end of a pulse that can: each try at a chip that hangs may keep
+    /// this thread for as long as its bus takes to say so.
+    static let patience: Duration = .seconds(1)
 
     private struct Held {
         let bank: Bank
@@ -52,21 +38,36 @@ package struct Guardian {
         var resting: [Int: any OutputLines] = [:]
     }
 
+    /// A line that only a pulse may drive, and that could not be made an input afterwards.
+    private struct Unrested {
+        let number: Int
+        let bank: Bank
+        let line: Int
+        let tries: Int
+        let failure: GPIOFailure
+        let due: Instant
+    }
+
     private let source: any LineSource
     private var held: [Int: Held] = [:]
     private var pulses: [Pulse] = []
+    private var unrested: [Unrested] = []
 
     package init(_ source: any LineSource) { self.source = source }
 
     /// When something is to be done, whether or not an order comes.
-    package var nextDue: Instant? { pulses.map(\.endsAt).min() }
+    package var nextDue: Instant? {
+        let isOneWell = pulses.contains { $0.trouble == nil }
+        let ends = pulses.map { $0.isStuck && isOneWell ? $0.endsAt + Self.patience : $0.endsAt }
+        return (ends + pulses.compactMap(\.looksAt) + unrested.map(\.due)).min()
+    }
 
     /// Whether a line is on, or may be.
-    package var isOn: Bool { !pulses.isEmpty }
+    package var isOn: Bool { !pulses.isEmpty || unrested.contains { !$0.failure.isTaken } }
 
     package mutating func carryOut(_ order: Order, at now: Instant) -> [Answer] {
         switch order.what {
-        case .hold(let bank): [Answer(order.id, hold(bank, order.bank, now))]
+        case .hold(let bank): [Answer(order.id, hold(bank, order.bank))]
         case .pulse(let line, let length): pulse(order, line, length, now)
         case .off: endAll(of: order.bank, now) + [Answer(order.id, .done)]
         case .check: [Answer(order.id, check(order.bank))]
@@ -76,18 +77,36 @@ package struct Guardian {
 
     /// Ends the pulses that are over.
     package mutating func pass(_ now: Instant) -> [Answer] {
-        end(now) { $0.endsAt <= now }
+        for index in pulses.indices where pulses[index].endsAt > now {
+            if let moment = pulses[index].looksAt, moment <= now { pulses[index].look() }
+        }
+        let isOneRunning = pulses.contains { $0.trouble == nil && $0.endsAt > now }
+        let answers = end(now) { pulse in
+            let due = pulse.isStuck && isOneRunning ? pulse.endsAt + Self.patience : pulse.endsAt
+            return due <= now
+        }
+        restAgain(now) { $0.due <= now }
+        return answers
     }
 
     /// Ends all pulses: nobody is left to ask for them.
-    package mutating func endAll(at now: Instant) -> [Answer] { end(now) { _ in true } }
+    package mutating func endAll(at now: Instant) -> [Answer] {
+        let answers = end(now) { _ in true }
+        restAgain(now) { _ in true }
+        return answers
+    }
+}
 
-    // MARK: Banks
+// MARK: Banks
 
-    private mutating func hold(_ bank: Bank, _ number: Int, _ now: Instant) -> Answer.What {
+extension Guardian {
+    private mutating func hold(_ bank: Bank, _ number: Int) -> Answer.What {
         guard held[number] == nil else {
             return .failed(GPIOFailure(busy, "bank \(number) is held already"), mayBeOn: false)
         }
+        if let failure = trouble(of: number) { return .stuck(failure) }
+        // Whoever took those is named by what follows.
+        unrested.removeAll { $0.number == number }
         let places = Array(bank.lines.indices)
         do throws(GPIOFailure) {
             var entry = Held(bank: bank)
@@ -113,10 +132,11 @@ package struct Guardian {
 
     private func check(_ number: Int) -> Answer.What {
         guard let entry = held[number] else { return .failed(notHeld(number), mayBeOn: false) }
+        if let failure = trouble(of: number) { return .stuck(failure) }
         do throws(GPIOFailure) {
             guard let lines = entry.lines else {
                 // Read to see that the chip is there; what the level of an undriven line means nobody knows.
-                for line in entry.resting.values { _ = try line.levels() }
+                for place in entry.bank.lines.indices { try look(at: place, of: entry, number) }
                 return .levels(entry.bank.lines.map { _ in nil })
             }
             let levels = try lines.levels()
@@ -126,42 +146,65 @@ package struct Guardian {
         }
     }
 
-    // MARK: Pulses
+    private func look(at place: Int, of entry: Held, _ number: Int) throws(GPIOFailure) {
+        if let line = entry.resting[place] {
+            _ = try line.levels()
+        } else if !pulses.contains(where: { $0.number == number && $0.line == place }) {
+            let why = unrested.first { $0.number == number && $0.line == place }?.failure
+            throw why
+                ?? GPIOFailure(gone, "line \(entry.bank.lines[place].offset) is not held any more")
+        }
+    }
 
+    /// Why a line of this bank is on, or may be, that should not.
+    private func trouble(of number: Int) -> GPIOFailure? {
+        pulses.first { $0.number == number && $0.trouble != nil }?.trouble
+            ?? unrested.first { $0.number == number && !$0.failure.isTaken }?.failure
+    }
+
+    private func notHeld(_ number: Int) -> GPIOFailure {
+        GPIOFailure(invalid, "bank \(number) is not held")
+    }
+
+    /// EBUSY, ENODEV and EINVAL, as every Linux numbers them.
+    private var busy: Int32 { 16 }
+    private var gone: Int32 { 19 }
+    private var invalid: Int32 { 22 }
+}
+
+// MARK: Pulses
+
+extension Guardian {
     private mutating func pulse(
         _ order: Order, _ line: Int, _ length: Duration, _ now: Instant
     ) -> [Answer] {
-        guard let entry = held[order.bank] else {
+        guard let bank = held[order.bank]?.bank else {
             return [Answer(order.id, .failed(notHeld(order.bank), mayBeOn: false))]
         }
-        let longest = min(entry.bank.longest, Self.longestPulse)
-        guard entry.bank.lines.indices.contains(line), length > .zero, length <= longest else {
+        if let failure = trouble(of: order.bank) { return [Answer(order.id, .stuck(failure))] }
+        let longest = min(bank.longest, Self.longestPulse)
+        guard bank.lines.indices.contains(line), length > .zero, length <= longest else {
             let text = "a pulse of \(length) on line \(line); want at most \(longest)"
             return [Answer(order.id, .failed(GPIOFailure(invalid, text), mayBeOn: false))]
         }
-        guard !pulses.contains(where: { $0.bank == order.bank && $0.line == line }) else {
+        guard !pulses.contains(where: { $0.number == order.bank && $0.line == line }) else {
             let text = "line \(line) of bank \(order.bank) is on already"
             return [Answer(order.id, .failed(GPIOFailure(busy, text), mayBeOn: false))]
         }
-        let onLevel = entry.bank.lines[line].onLevel
         do throws(GPIOFailure) {
-            let lines: any OutputLines
-            if let shared = entry.lines {
-                lines = shared
-            } else {
+            guard let shared = held[order.bank]?.lines else {
+                // The last one who holds it as an input: it could not be taken as an output otherwise.
                 held[order.bank]?.resting[line] = nil
                 // Driven from its first moment at the level that fires: whether the other one does not is what nobody knows.
-                lines = try source.drive([line], of: entry.bank, at: [onLevel])
-            }
-            var pulse = Pulse(
-                id: order.id, bank: order.bank, line: line, onLevel: onLevel, lines: lines,
-                place: entry.lines == nil ? 0 : line, beganAt: now, endsAt: now + length)
-            guard entry.lines != nil else {
-                pulses.append(pulse)
+                let own = try source.drive([line], of: bank, at: [bank.lines[line].onLevel])
+                pulses.append(
+                    Pulse(order, line, of: bank, on: own, at: 0, from: now, to: now + length))
                 return [Answer(order.id, .on)]
             }
+            var pulse = Pulse(
+                order, line, of: bank, on: shared, at: line, from: now, to: now + length)
             do throws(GPIOFailure) {
-                try lines.set(line, to: onLevel)
+                try shared.set(line, to: pulse.onLevel)
                 pulses.append(pulse)
                 return [Answer(order.id, .on)]
             } catch {
@@ -172,66 +215,69 @@ package struct Guardian {
                 return [Answer(order.id, .failed(error, mayBeOn: !error.isGone))] + pass(now)
             }
         } catch {
-            // A line that could not be requested was not driven.
-            rest(line, order.bank)
-            return [Answer(order.id, .failed(error, mayBeOn: false))]
+            // A request that somebody else's hold or a wrong wish has stopped has touched nothing; any other may have driven the line.
+            let isUntouched = error.isTaken || error.isGone || error.number == invalid
+            rest(line, order.bank, bank, now)
+            return [Answer(order.id, .failed(error, mayBeOn: !isUntouched))]
         }
     }
 
-    private mutating func rest(_ line: Int, _ number: Int) {
-        guard let entry = held[number], entry.lines == nil else { return }
-        let token = try? source.rest(line, of: entry.bank)
-        held[number]?.resting[line] = token
-    }
-
     private mutating func endAll(of bank: Int, _ now: Instant) -> [Answer] {
-        end(now) { $0.bank == bank }
+        end(now) { $0.number == bank }
     }
 
+    /// Ends those that are over, those first that nothing was wrong with.
     private mutating func end(_ now: Instant, _ isOver: (Pulse) -> Bool) -> [Answer] {
         var answers: [Answer] = []
-        var left: [Pulse] = []
-        var over: [Pulse] = []
-        for var pulse in pulses {
-            guard isOver(pulse) else {
-                left.append(pulse)
-                continue
-            }
-            do throws(GPIOFailure) {
-                try pulse.lines.set(pulse.place, to: !pulse.onLevel)
-                over.append(pulse)
-                if !pulse.isReported {
-                    answers.append(
-                        Answer(pulse.id, .off(after: pulse.beganAt.duration(to: now))))
-                }
-            } catch {
+        var left = pulses.filter { !isOver($0) }
+        var ended: [Pulse] = []
+        for var pulse in pulses.filter(isOver).sorted(by: { $0.tries < $1.tries }) {
+            let wasStuck = pulse.isStuck
+            if pulse.switchOff(at: now) {
+                ended.append(pulse)
+                guard !pulse.isReported else { continue }
+                let length = pulse.beganAt.duration(to: now)
+                answers.append(Answer(pulse.id, .off(after: length, isSeen: pulse.isSeen)))
+            } else if let failure = pulse.trouble, failure.isGone {
                 // A chip that is gone drives nothing that could be switched off from here.
-                if error.isGone {
-                    if !pulse.isReported {
-                        answers.append(Answer(pulse.id, .failed(error, mayBeOn: true)))
-                    }
-                    over.append(pulse)
-                    continue
+                ended.append(pulse)
+                guard !pulse.isReported else { continue }
+                answers.append(Answer(pulse.id, .failed(failure, mayBeOn: true)))
+            } else {
+                if let failure = pulse.trouble, pulse.isStuck, !wasStuck {
+                    answers.append(Answer(pulse.id, .stuck(failure)))
                 }
-                if !pulse.isStuck { answers.append(Answer(pulse.id, .stuck(error))) }
-                pulse.isStuck = true
-                pulse.endsAt = now + Self.pause
                 left.append(pulse)
             }
         }
         pulses = left
-        let ended = over.map { (line: $0.line, bank: $0.bank) }
+        let lines = ended.map { (line: $0.line, number: $0.number, bank: $0.bank) }
         // Lets go of the lines that only a pulse drove.
-        over = []
-        for (line, bank) in ended { rest(line, bank) }
+        ended = []
+        for (line, number, bank) in lines { rest(line, number, bank, now) }
         return answers
     }
 
-    private func notHeld(_ number: Int) -> GPIOFailure {
-        GPIOFailure(invalid, "bank \(number) is not held")
+    /// Makes an input of a line that only a pulse drives.
+    private mutating func rest(
+        _ line: Int, _ number: Int, _ bank: Bank, _ now: Instant, tries: Int = 0
+    ) {
+        guard !bank.isOffKnown else { return }
+        do throws(GPIOFailure) {
+            let token = try source.rest(line, of: bank)
+            held[number]?.resting[line] = token
+        } catch {
+            guard !error.isGone else { return }
+            unrested.append(
+                Unrested(
+                    number: number, bank: bank, line: line, tries: tries + 1, failure: error,
+                    due: now + Pulse.pause(after: tries + 1)))
+        }
     }
 
-    /// EBUSY and EINVAL, as every Linux numbers them.
-    private var busy: Int32 { 16 }
-    private var invalid: Int32 { 22 }
+    private mutating func restAgain(_ now: Instant, _ isDue: (Unrested) -> Bool) {
+        let due = unrested.filter(isDue)
+        unrested.removeAll(where: isDue)
+        for one in due { rest(one.line, one.number, one.bank, now, tries: one.tries) }
+    }
 }

@@ -16,8 +16,7 @@ struct KernelLines: LineSource {
     func rest(_ place: Int, of bank: Bank) throws(GPIOFailure) -> any OutputLines {
         try LineSet(
             inputs: [bank.lines[place].offset], of: Chip.at(bank.chip),
-            wiring: Wiring(bias: bank.wiring.bias), debounceMicroseconds: 0,
-            consumer: bank.consumer)
+            wiring: Wiring(bias: bank.wiring.bias), areWatched: false, consumer: bank.consumer)
     }
 }
 
@@ -28,8 +27,6 @@ struct KernelLines: LineSource {
 package enum GuardianLoop {
     /// Exit statuses, as `sysexits.h` numbers them.
     private static let osError: Int32 = 71
-    /// Nobody waits for it while it tries to switch off a line that does not want to; once a second is enough after a while.
-    private static let longestPause: Duration = .seconds(1)
 
     package static func run() -> Never {
         // What ends its driver must not end it too: a group of its own, and only the end of its input tells it to go.
@@ -95,12 +92,11 @@ package enum GuardianLoop {
 
     /// Tries until it has worked: a driver that starts again meanwhile finds the lines in use, and by whom.
     private static func switchOffAll(_ guardian: inout Guardian) {
-        var pause = Guardian.pause
         _ = guardian.endAll(at: .now)
         while guardian.isOn {
-            usleep(UInt32(pause.microseconds))
-            pause = min(pause * 2, longestPause)
-            _ = guardian.endAll(at: .now)
+            let pause = guardian.nextDue.map { ContinuousClock.now.duration(to: $0) } ?? .zero
+            usleep(UInt32(clamping: max(pause, Pulse.shortestPause).microseconds))
+            _ = guardian.pass(.now)
         }
     }
 

@@ -71,13 +71,14 @@ package struct Answer: Sendable, Equatable {
     package enum What: Sendable, Equatable {
         /// It was done.
         case done
-        /// The line is on; another answer follows.
+        /// The line was switched on, and another answer follows.
         case on
-        /// The line is off, and was on for so long.
-        case off(after: Duration)
+        /// The line is off, and was on for so long; `isSeen`: whether it was read meanwhile and was on, nil where nobody looked.
+        case off(after: Duration, isSeen: Bool?)
         /// It could not be done. With `mayBeOn` the line may have been switched on, and is being switched off.
         case failed(GPIOFailure, mayBeOn: Bool)
-        /// The line cannot be switched off; it is tried again until it can, and `off` follows.
+        /// A line cannot be switched off; it is tried again until it can. To an order that has been told `on` it is that one's line,
+        /// and `off` follows; to any other it means that nothing was done because of it.
         case stuck(GPIOFailure)
         /// The levels of the lines, true where they fire; nil where nobody drives them.
         case levels([Bool?])
@@ -175,9 +176,10 @@ extension Answer {
         switch what {
         case .done: object["is"] = "done"
         case .on: object["is"] = "on"
-        case .off(let length):
+        case .off(let length, let isSeen):
             object["is"] = "off"
             object["us"] = .int(length.microseconds)
+            object["seen"] = isSeen.map { .bool($0) }
         case .failed(let failure, let mayBeOn):
             object["is"] = "failed"
             add(failure)
@@ -197,7 +199,10 @@ extension Answer {
         switch json["is"]?.stringValue {
         case "done": what = .done
         case "on": what = .on
-        case "off": what = .off(after: .microseconds(try json.number("us", 0...Int.max)))
+        case "off":
+            what = .off(
+                after: .microseconds(try json.number("us", 0...Int.max)),
+                isSeen: json["seen"]?.boolValue)
         case "failed":
             what = .failed(try json.failure(), mayBeOn: json["mayBeOn"]?.boolValue ?? true)
         case "stuck": what = .stuck(try json.failure())

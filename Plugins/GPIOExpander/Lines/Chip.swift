@@ -85,6 +85,23 @@ extension Chip {
             ENODEV, "chip \(word): there is \(known.isEmpty ? "none at all" : "only \(known)")")
     }
 
+    /// What the kernel calls the device that the chip is part of, as `pca9535` on an I2C bus; empty where it has no name.
+    ///
+    /// Some drivers label their chips with the place on the bus (`1-0020`), which says nothing of what it is.
+    package var device: String {
+        var resolved = [CChar](repeating: 0, count: Int(PATH_MAX))
+        guard realpath("/sys/bus/gpio/devices/\(name)", &resolved) != nil else { return "" }
+        let path = String(
+            decoding: resolved.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        guard let end = path.lastIndex(of: "/") else { return "" }
+        let file = open("\(path[..<end])/name", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return "" }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 64)
+        let count = max(0, read(file, &bytes, bytes.count))
+        return String(decoding: bytes.prefix(count).prefix { $0 != 0x0A }, as: UTF8.self)
+    }
+
     /// What is known of one of its lines.
     package func line(_ offset: Int) throws(GPIOFailure) -> LineFacts {
         var info = lkd_gpio_line()

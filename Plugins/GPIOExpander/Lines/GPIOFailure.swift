@@ -18,11 +18,19 @@ package struct GPIOFailure: Error, Sendable, Equatable, CustomStringConvertible 
     }
 
     /// Whether the chip is not there, or not any more.
-    package var isGone: Bool { [ENODEV, ENOENT, ENXIO, ENOTTY].contains(number) }
+    ///
+    /// Not where it only does not answer (ENXIO, EREMOTEIO, EIO and whatever else a bus has): it drives its lines all the same.
+    package var isGone: Bool { [ENODEV, ENOENT, ENOTTY].contains(number) }
+    /// Whether somebody else has the line.
+    package var isTaken: Bool { number == EBUSY }
+    /// Whether it says that a chip cannot watch for edges: ENODEV in the kernel's first interface, ENXIO in its second
+    /// (`lineevent_create` and `edge_detector_setup` of gpiolib-cdev.c). A chip that is gone says the same.
+    package var mayLackInterrupt: Bool { [ENODEV, ENXIO].contains(number) }
 
     static func words(_ number: Int32) -> String {
         switch number {
-        case ENODEV, ENXIO: "the chip is gone"
+        case ENODEV: "the chip is gone"
+        case ENXIO: "the chip does not answer"
         case ENOTTY: "it is no GPIO chip"
         default: String(cString: strerror(number)).lowercased()
         }

@@ -48,8 +48,6 @@ package final class LineSet {
     package static let most = Int(LKD_GPIO_LINES)
 
     package let offsets: [Int]
-    /// Whether the kernel filters the bounces of these inputs.
-    package let isDebounced: Bool
     private let name: String
     private let handle: OpaquePointer
 
@@ -63,13 +61,12 @@ package final class LineSet {
         try self.init(offsets, chip, wish, wiring, levels, consumer)
     }
 
-    /// Inputs whose edges are watched.
+    /// Inputs, whose edges are watched where that is wanted; not every chip can.
     package convenience init(
-        inputs offsets: [Int], of chip: Chip, wiring: Wiring, debounceMicroseconds: UInt32,
-        consumer: String
+        inputs offsets: [Int], of chip: Chip, wiring: Wiring, areWatched: Bool, consumer: String
     ) throws(GPIOFailure) {
         var wish = lkd_gpio_wish()
-        wish.debounce_us = debounceMicroseconds
+        wish.wants_edges = areWatched
         try self.init(offsets, chip, wish, wiring, [], consumer)
     }
 
@@ -96,13 +93,11 @@ package final class LineSet {
             case .openSource: LKD_GPIO_OPEN_SOURCE
             }
         var lines: OpaquePointer?
-        var debounces = false
         let result = lkd_gpio_request(
             chip.path, consumer, offsets.map(UInt32.init), offsets.count, &wish,
-            levels.map { $0 ? 1 : 0 }, &lines, &debounces)
+            levels.map { $0 ? 1 : 0 }, &lines)
         guard result == 0, let lines else { throw Self.refusal(result, offsets, chip) }
         self.offsets = offsets
-        isDebounced = debounces
         name = chip.name
         handle = lines
     }
@@ -137,7 +132,7 @@ package final class LineSet {
         }
     }
 
-    /// What becomes readable when edges have come.
+    /// What becomes readable when edges have come; empty where nobody watches for them.
     package func descriptors() throws(GPIOFailure) -> [Int32] {
         var descriptors = [Int32](repeating: -1, count: offsets.count)
         let count = lkd_gpio_descriptors(handle, &descriptors)

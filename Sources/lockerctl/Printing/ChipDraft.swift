@@ -12,6 +12,8 @@ struct FoundChip {
     let path: String
     let name: String
     let label: String
+    /// What its own driver calls the device that it is; empty where there is none.
+    let device: String
     let lines: [Line]
 
     init?(_ event: JSON) {
@@ -21,6 +23,7 @@ struct FoundChip {
         self.path = path
         self.name = name
         label = event["label"]?.stringValue ?? ""
+        device = event["device"]?.stringValue ?? ""
         self.lines = lines.map { line in
             Line(
                 offset: line["offset"]?.intValue ?? 0, name: line["name"]?.stringValue ?? "",
@@ -93,7 +96,9 @@ struct ChipDraft {
         for member in profiles.members {
             let labels =
                 member.value["chip"]?["labels"]?.arrayValue?.compactMap(\.stringValue) ?? []
-            if labels.contains(chip.label) { return (member.key, member.value) }
+            if labels.contains(chip.label) || labels.contains(chip.device) {
+                return (member.key, member.value)
+            }
         }
         return nil
     }
@@ -107,12 +112,13 @@ struct ChipDraft {
             "chip = \(JSON.string(isUnique ? chip.label : chip.path).text)",
         ]
         if let profile = profile(of: chip) {
-            lines.append("board = \"\(profile.name)\"    # by its label; look at the chip")
+            lines.append(
+                "board = \"\(profile.name)\"    # by what the kernel calls it; look at the chip")
             let doubts = profile.values["doubts"]?.arrayValue?.compactMap(\.stringValue) ?? []
             lines += doubts.map { "# Not sure: \($0)" }
         } else {
             lines.append(
-                "# No profile knows this label. If the chip is one of \(profiles.keys.joined(separator: ", ")), say so: board = \"…\""
+                "# No profile knows this chip. If the chip is one of \(profiles.keys.joined(separator: ", ")), say so: board = \"…\""
             )
         }
         lines += [

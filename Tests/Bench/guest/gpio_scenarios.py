@@ -178,6 +178,26 @@ def a_label_of_two_chips_means_neither():
 
 
 @scenario("gpio")
+def a_sensor_that_never_rests_is_not_believed():
+    with Wall() as wall:
+        chip = wall.chip("expander", 16)
+        with Daemon(wall, {"yard": WALL}) as daemon:
+            daemon.eventually("wall", "ready")
+            client = daemon.client()
+            client.call("subscribe", types=["door.opened", "door.closed"])
+            # Mains hum: faster than what counts as a change, so that each reading could be believed.
+            for turn in range(400):
+                chip.line(8).pull(turn % 2 == 0)
+                time.sleep(0.003)
+            expect(daemon.locker("wall/1")["door"], "unknown", "the door")
+            expect(daemon.locker("wall/2")["door"], "closed", "its neighbour")
+            number = client.send("version")
+            client.reply(number)
+            expect(client.events, [], "events of it")
+            eventually("it is believed again", lambda: daemon.locker("wall/1")["door"] == "closed")
+
+
+@scenario("gpio")
 def a_sensor_that_flaps_is_not_believed():
     with Wall() as wall:
         chip = wall.chip("expander", 16)

@@ -57,7 +57,7 @@ def machine():
 def kernel_words(folder, virtual_time):
     return [
         kernel(), f"mem={MEMORY_MB}M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", f"guest.out={folder}",
-        f"umid={folder.name}", f"uml_dir={folder}/", f"init={HERE}/init", "con=null", "con0=null,fd:1", "ssl=null",
+        "i2c_stub.chip_addr=0x20,0x21", f"umid={folder.name}", f"uml_dir={folder}/", f"init={HERE}/init", "con=null", "con0=null,fd:1", "ssl=null",
         *(["time-travel=inf-cpu"] if virtual_time else [])]
 
 

@@ -2,7 +2,7 @@
  * input, one a line, and answers each with one line:
  *
  *     version | chip PATH | line PATH OFFSET | get | set INDEX LEVEL | edges | release
- *     request PATH out|in BIAS DRIVE DEBOUNCE_US OFFSET[=LEVEL]...
+ *     request PATH out|in|watch BIAS DRIVE OFFSET[=LEVEL]...
  */
 #include <errno.h>
 #include <poll.h>
@@ -21,10 +21,10 @@ static void answer(int result) {
 
 static void request(void) {
     const char *path = strtok(NULL, " ");
-    struct lkd_gpio_wish wish = {.is_output = strcmp(strtok(NULL, " "), "out") == 0};
+    const char *kind = strtok(NULL, " ");
+    struct lkd_gpio_wish wish = {.is_output = strcmp(kind, "out") == 0, .wants_edges = strcmp(kind, "watch") == 0};
     wish.bias = (enum lkd_gpio_bias)atoi(strtok(NULL, " "));
     wish.drive = (enum lkd_gpio_drive)atoi(strtok(NULL, " "));
-    wish.debounce_us = (uint32_t)atoi(strtok(NULL, " "));
     unsigned offsets[LKD_GPIO_LINES];
     int levels[LKD_GPIO_LINES] = {0};
     unsigned wanted = 0;
@@ -33,11 +33,10 @@ static void request(void) {
         offsets[wanted] = (unsigned)strtoul(word, &end, 10);
         levels[wanted++] = *end == '=' ? atoi(end + 1) : 0;
     }
-    bool debounces = false;
-    int result = lkd_gpio_request(path, "shim check", offsets, wanted, &wish, levels, &lines, &debounces);
+    int result = lkd_gpio_request(path, "shim check", offsets, wanted, &wish, levels, &lines);
     if (result == 0) {
         count = wanted;
-        printf("ok %s\n", debounces ? "debounces" : "plain");
+        printf("ok\n");
     }
     answer(result);
 }

@@ -48,8 +48,8 @@ struct lkd_gpio_wish {
     bool is_output;
     enum lkd_gpio_bias bias;
     enum lkd_gpio_drive drive;
-    /* How long an input must be still before its change is told; the kernel does it where it can, see lkd_gpio_request. */
-    uint32_t debounce_us;
+    /* Whether the edges of inputs are watched, which takes a chip with an interrupt. */
+    bool wants_edges;
 };
 
 typedef struct lkd_gpio_lines lkd_gpio_lines;
@@ -61,17 +61,16 @@ const char *lkd_gpio_version(void);
 int lkd_gpio_read_chip(const char *path, struct lkd_gpio_chip *chip);
 int lkd_gpio_read_line(const char *path, unsigned offset, struct lkd_gpio_line *line);
 
-/* Takes the lines, outputs at `levels` and inputs with both edges watched; -EBUSY where somebody has one of them.
- *
- * `debounces` tells whether the kernel filters bounces as wished. */
+/* Takes the lines, outputs at `levels`; -EBUSY where somebody has one of them, -ENODEV or -ENXIO where the chip has no interrupt and
+ * edges are wanted. */
 int lkd_gpio_request(const char *path, const char *consumer, const unsigned *offsets, size_t count,
-                     const struct lkd_gpio_wish *wish, const int *levels, lkd_gpio_lines **lines, bool *debounces);
+                     const struct lkd_gpio_wish *wish, const int *levels, lkd_gpio_lines **lines);
 
 /* The levels of all lines, in the order of the request. */
 int lkd_gpio_get(lkd_gpio_lines *lines, int *levels);
 int lkd_gpio_set(lkd_gpio_lines *lines, size_t index, int level);
 
-/* Descriptors that are readable when edges have come, at most as many as there are lines: a count. */
+/* Descriptors that are readable when edges have come, at most as many as there are lines: a count, 0 where none is watched. */
 int lkd_gpio_descriptors(lkd_gpio_lines *lines, int *descriptors);
 
 /* The edges that wait behind one of these descriptors, LKD_GPIO_EDGES at most: a count. Blocks where none does. */

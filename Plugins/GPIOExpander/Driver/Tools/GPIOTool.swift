@@ -32,7 +32,7 @@ package enum GPIOTool {
     private static func form(of chip: Chip) throws(GPIOFailure) -> JSONObject {
         [
             "event": "chip", "path": .string(chip.path), "name": .string(chip.name),
-            "label": .string(chip.label),
+            "label": .string(chip.label), "device": .string(chip.device),
             "lines": .array(
                 try chip.allLines().map { line in
                     [
