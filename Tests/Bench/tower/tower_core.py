@@ -34,6 +34,7 @@ OPEN_TOKEN = {
     "tokenID": Want(bytes, 16, 16), "lockerID": Want(int, is_optional=True), "lockerAvailable": Want(bool, is_optional=True),
     "clientInfo": Want(str, 0, LONGEST_INFO, is_optional=True)}
 PERMISSIONS = range(6)
+COMPANY = b"\xff\xff"
 
 
 class Disconnected(Exception):
@@ -107,7 +108,7 @@ class Tower:
 
     def advertised(self):
         """The content of the manufacturer's data."""
-        return b"\xff\xff" + bytes([link.VERSION]) + self.id + bytes(int(part) for part in self.firmware.split("."))
+        return COMPANY + bytes([link.VERSION]) + self.id + bytes(int(part) for part in self.firmware.split("."))
 
     def sealed(self, message, **fields):
         return link.seal_token(self.ring.newest(self.now()), self.id, os.urandom(link.BLOCK), message, **fields)
@@ -205,6 +206,11 @@ class Connection:
         self.framer = link.Framer()
         self.session = None
         tower.connections.add(self)
+
+    def begin_anew(self):
+        """The client has asked for notifications: whoever it is now, what an earlier one left behind is not its own."""
+        self.framer = link.Framer()
+        self.session = None
 
     def close(self):
         """The link is gone."""
