@@ -81,7 +81,7 @@ class HCI:
         self._up()
         self.socket.bind((number,))
         # Events only, all of them.
-        self.socket.setsockopt(SOL_HCI, HCI_FILTER, struct.pack("=IIIH", 1 << EVENT, 0xFFFFFFFF, 0xFFFFFFFF, 0))
+        self.socket.setsockopt(SOL_HCI, HCI_FILTER, struct.pack("=IIIHxx", 1 << EVENT, 0xFFFFFFFF, 0xFFFFFFFF, 0))
 
     def __enter__(self):
         return self
