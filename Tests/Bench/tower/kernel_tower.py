@@ -163,8 +163,7 @@ async def main():
     ((name, tower),) = tower_control.towers_of([tower_control.setup_of(options)]).items()
     radio = Radio(tower, options, tower_control.Traffic(options.log))
     await radio.advertise(True)
-    print("ready", name, address_text(radio.address), flush=True)
-    await tower_control.Control({name: radio}).serve(options.control)
+    await tower_control.Control({name: radio}).serve(options.control, (name, address_text(radio.address)))
 
 
 if __name__ == "__main__":

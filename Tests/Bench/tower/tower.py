@@ -228,9 +228,7 @@ async def main():
         for number, (setup, tower) in enumerate(zip(setups, towers.values(), strict=True), 1)}
     for radio in radios.values():
         await radio.start()
-    control = tower_control.Control(radios)
-    print("ready", *radios, flush=True)
-    await control.serve(options.control)
+    await tower_control.Control(radios).serve(options.control, radios)
 
 
 if __name__ == "__main__":

@@ -64,13 +64,14 @@ class Control:
         self.radios = radios
         self.stopped = asyncio.Event()
 
-    async def serve(self, path):
-        """Serves until `stop`."""
+    async def serve(self, path, ready):
+        """Prints `ready` as soon as somebody can ask, and serves until `stop`."""
         server = None
         if path:
             if os.path.exists(path):
                 os.unlink(path)
             server = await asyncio.start_unix_server(self._serve_client, path)
+        print("ready", *ready, flush=True)
         await self.stopped.wait()
         if server:
             server.close()
