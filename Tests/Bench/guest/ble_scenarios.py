@@ -27,10 +27,16 @@ def opens_by_token(tower):
     expect(kinds, ["boot", "lockerAccess", "lockerAccess"], "the log")
 
 
+def nobody_is_connected(tower):
+    """A link stays for two seconds without a client, and the next one would get it: also when the tower is about to end it."""
+    eventually("nobody is connected", lambda: tower.ask("state")["links"] == 0)
+
+
 def refuses(tower):
     """Whoever never had a right opens nothing; whoever had one opens once."""
     def attack(which):
         found = tower.probe("attack", which)
+        nobody_is_connected(tower)
         expect([one for one in found if one["answered"] != one["due"]], [], f"attacks: {which}")
         return len(found)
 
@@ -59,9 +65,9 @@ def has_faults(tower):
     expect_refused("batteryCritical", "batteryCritical", 0)
     expect_refused("sessionBusy", "lockersBusy", 0)
     expect_refused("disconnectBeforeFiring", "Silent", 0)
-    eventually("nobody is connected", lambda: tower.ask("state")["connections"] == 0)
+    nobody_is_connected(tower)
     expect_refused("disconnectAfterFiring", "Silent", 1)
-    eventually("nobody is connected", lambda: tower.ask("state")["connections"] == 0)
+    nobody_is_connected(tower)
     # The first thing that is sent is the grant.
     expect_refused("wrongTag", "signatureInvalid", 1)
     expect_refused("downgradeGrant", "versionUnknown", 1)

@@ -80,8 +80,9 @@ class HCI:
         self.socket = socket.socket(socket.AF_BLUETOOTH, socket.SOCK_RAW, socket.BTPROTO_HCI)
         self._up()
         self.socket.bind((number,))
-        # Events only, all of them.
-        self.socket.setsockopt(SOL_HCI, HCI_FILTER, struct.pack("=IIIHxx", 1 << EVENT, 0xFFFFFFFF, 0xFFFFFFFF, 0))
+        # What answers commands, and what is advertised: of other events there are many, and nobody reads them in between.
+        wanted = 1 << COMMAND_COMPLETE | 1 << LE_META
+        self.socket.setsockopt(SOL_HCI, HCI_FILTER, struct.pack("=IQHxx", 1 << EVENT, wanted, 0))
 
     def __enter__(self):
         return self
@@ -116,6 +117,8 @@ class HCI:
 
     def command(self, group, number, parameters=b"", seconds=5):
         """Raises unless it succeeds."""
+        while self.event(0) is not None:
+            pass
         opcode = self.command_only(group, number, parameters)
         end = time.monotonic() + seconds
         while (found := self.event(end - time.monotonic())) is not None:

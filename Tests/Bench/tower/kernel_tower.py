@@ -18,6 +18,7 @@ import tower_control
 from kernel_bluetooth import HCI, address_text, att_socket
 
 LONGEST_NAME = 13
+PARTING_S = 0.05
 
 
 def part(kind, content):
@@ -34,6 +35,7 @@ class Wire:
         self.socket.setblocking(False)
         tower = radio.tower
         self.tower_side = tower.connect(self)
+        radio.wires.add(self)
         self.server = att_server.Server(tower.information, self._written, self._subscribed, radio.mtu)
         asyncio.get_running_loop().add_reader(self.socket, self._readable)
 
@@ -53,13 +55,14 @@ class Wire:
         if self.socket.fileno() < 0:
             return
         asyncio.get_running_loop().remove_reader(self.socket)
-        # What was sent shall be on its way before the connection ends.
-        asyncio.get_running_loop().call_later(0.05, self.radio.disconnect, self.socket)
+        # Who is connected loses what it has not read yet when the connection ends.
+        asyncio.get_running_loop().call_later(PARTING_S, self.radio.disconnect, self)
 
     def gone(self):
         asyncio.get_running_loop().remove_reader(self.socket)
         self.tower_side.close()
         self.socket.close()
+        self.radio.wires.discard(self)
         self.radio.traffic.note(self.radio.tower, "disconnected")
         self.radio.advertise_again()
 
@@ -106,6 +109,7 @@ class Radio:
         self.traffic = traffic
         self.mtu = options.mtu
         self.is_on = False
+        self.wires = set()
         self.hci = HCI(options.controller)
         self.address = self.hci.address()
         self.listening = att_socket(self.address)
@@ -120,27 +124,33 @@ class Radio:
                 part(0x01, b"\x06") + part(0x07, att_server.SERVICE_UUIDS[0]),
                 part(0xFF, self.tower.advertised()) + part(0x09 if len(name) <= LONGEST_NAME else 0x08, name[:LONGEST_NAME]))
         elif self.is_on and not is_on:
-            self.hci.set_advertising(False)
+            self._set_advertising(False)
         self.is_on = is_on
 
     def advertise_again(self):
         """A controller stops advertising when somebody connects."""
         if self.is_on:
-            try:
-                self.hci.set_advertising(True)
-            except OSError:
-                # It does already.
-                pass
+            self._set_advertising(True)
 
-    def disconnect(self, connected):
+    def _set_advertising(self, is_on):
+        try:
+            self.hci.set_advertising(is_on)
+        except TimeoutError:
+            raise
+        except OSError:
+            # Refused, because it is so already.
+            pass
+
+    def disconnect(self, wire):
         """Ends the connection under a socket at once."""
         SOL_L2CAP, L2CAP_CONNINFO, USER_ENDED = 6, 0x02, 0x13
         try:
-            handle = connected.getsockopt(SOL_L2CAP, L2CAP_CONNINFO, 8)[:2]
+            handle = wire.socket.getsockopt(SOL_L2CAP, L2CAP_CONNINFO, 8)[:2]
             self.hci.command_only(0x01, 0x06, handle + bytes([USER_ENDED]))
         except OSError as problem:
             print(f"tower: not disconnected: {problem}", file=sys.stderr, flush=True)
-        connected.close()
+        wire.socket.close()
+        self.wires.discard(wire)
         self.traffic.note(self.tower, "disconnected")
         asyncio.get_running_loop().call_later(0.1, self.advertise_again)
 

@@ -32,6 +32,7 @@ import tower_control
 SERVICE, WRITTEN, NOTIFIED, READ = (UUID(f"6E40000{number}-B5A3-F393-E0A9-E50E24DCCA9E") for number in (1, 2, 3, 4))
 INTERVAL_MS = 100.0
 LONGEST_LEGACY_NAME = 13
+PARTING_S = 0.05
 EXTENDED = hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
 
 
@@ -107,6 +108,10 @@ class Wire:
             self._run(self._disconnect())
 
     async def _disconnect(self):
+        # Who is connected loses what it has not read yet when the connection ends.
+        await asyncio.sleep(PARTING_S)
+        if self.is_gone:
+            return
         try:
             await self.connection.disconnect()
         except Exception as problem:

@@ -3,7 +3,7 @@
 On the socket each line is a request, an object with `method`, and each is answered with one line: {"ok": true, ...} or
 {"error": "..."}. `tower` names one by its id; without it the first is meant.
 
-    {"method":"state"}                                     lockers, doors, keys, battery, clock, sessions
+    {"method":"state"}                                     lockers, doors, keys, battery, clock, sessions; `links` outlive their clients
     {"method":"opened"}                                    every door that came open: at, locker, reason
     {"method":"set_fault","name":"wrongTag","times":2}     see tower_faults.py; times -1: until clear_faults
     {"method":"clear_faults"}
@@ -58,7 +58,7 @@ class Traffic:
 
 
 class Control:
-    """`radios`: by the tower's id, each with `tower`, and `advertise(is_on)` to be awaited."""
+    """`radios`: by the tower's id, each with `tower`, `wires` that are connected, and `advertise(is_on)` to be awaited."""
 
     def __init__(self, radios):
         self.radios = radios
@@ -95,6 +95,8 @@ class Control:
             return await radio.advertise(bool(request["on"]))
         if method == "stop":
             return self.stopped.set()
+        if method == "state":
+            return {**state(radio.tower), "links": len(radio.wires)}
         return METHODS[method](radio.tower, **request)
 
 
@@ -135,7 +137,7 @@ def set_locker(tower, locker, **values):
 
 
 METHODS = {
-    "state": state, "events": events, "drop": drop, "clock": set_clock, "set": set_values, "set_locker": set_locker,
+    "events": events, "drop": drop, "clock": set_clock, "set": set_values, "set_locker": set_locker,
     "opened": lambda tower: {"opened": tower.opened},
     "set_fault": lambda tower, name, times=1, value=None: tower.faults.set(name, times, value),
     "clear_faults": lambda tower: tower.faults.clear(),
