@@ -40,7 +40,15 @@ class Peer:
         self.log = self.folder / "log"
 
     def __enter__(self):
-        self.prepare()
+        try:
+            self.prepare()
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start(self):
         self.process = subprocess.Popen(
             [PYTHON, TOWERS / self.program[0], *self.program[1:], *self.identity(), "--control", self.control, "--log", self.log,
              *self.options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=open(self.folder / "errors", "wb"), text=True)
@@ -48,11 +56,17 @@ class Peer:
         if words[:1] != ["ready"]:
             raise AssertionError(f"the tower says {words}: {(self.folder / 'errors').read_text()[-1500:]}")
         self.started(words)
-        return self
 
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(20)
+    def __exit__(self, kind, *_):
+        self.stop()
+        errors = (self.folder / "errors").read_text()
+        if errors and kind is None:
+            raise AssertionError(f"the tower complains: {errors[-1500:]}")
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(20)
         self.clean()
 
     def identity(self):
@@ -137,6 +151,7 @@ class KernelTower(Peer):
     """On the kernel's own stack: hci1 is the tower's, hci0 the central's."""
 
     program = ("kernel_tower.py", "--controller", "1")
+    controllers = None
     address_type = "public"
 
     def prepare(self):
@@ -149,8 +164,9 @@ class KernelTower(Peer):
         self.address = words[2]
 
     def clean(self):
-        self.controllers.terminate()
-        self.controllers.wait(20)
+        if self.controllers:
+            self.controllers.terminate()
+            self.controllers.wait(20)
 
 
 def bring_up(number):

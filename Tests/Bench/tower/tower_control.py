@@ -5,7 +5,7 @@ On the socket each line is a request, an object with `method`, and each is answe
 
     {"method":"state"}                                     lockers, doors, keys, battery, clock, sessions; `links` outlive their clients
     {"method":"opened"}                                    every door that came open: at, locker, reason
-    {"method":"set_fault","name":"wrongTag","times":2}     see tower_faults.py; times -1: until clear_faults
+    {"method":"set_fault","name":"wrongTag","times":2}     see tower_faults.py; also `after` and `value`
     {"method":"clear_faults"}
     {"method":"door","locker":3,"action":"close"}          open, close, force, wrong, jam, unjam
     {"method":"set","millivolts":4000,"temperature":-310,"is_disabled":true}
@@ -106,7 +106,7 @@ def state(tower):
         "millivolts": tower.millivolts, "temperature": tower.temperature, "is_disabled": tower.is_disabled,
         "connections": len(tower.connections), "sessions": sum(one.session is not None for one in tower.connections),
         "next_command": tower.next_command, "used_tokens": len(tower.used_tokens), "taps": tower.taps,
-        "faults": {name: left for name, (left, _) in tower.faults.active.items()},
+        "faults": {name: fault.times for name, fault in tower.faults.active.items()},
         "lockers": [vars(one) for one in tower.lockers.values()],
         "keys": [
             {"id": number, "rotation": rotation, "state": key.state, "until": key.until, "expires": key.expires}
@@ -139,7 +139,7 @@ def set_locker(tower, locker, **values):
 METHODS = {
     "events": events, "drop": drop, "clock": set_clock, "set": set_values, "set_locker": set_locker,
     "opened": lambda tower: {"opened": tower.opened},
-    "set_fault": lambda tower, name, times=1, value=None: tower.faults.set(name, times, value),
+    "set_fault": lambda tower, name, **more: tower.faults.set(name, **more),
     "clear_faults": lambda tower: tower.faults.clear(),
     "door": lambda tower, locker, action: tower.move_door(locker, action),
 }

@@ -1,7 +1,10 @@
 """What can be wrong with a tower or its link, switched on while it runs.
 
-A fault stays for a number of occasions; `times` of -1 is until it is cleared. Some have a value.
+A fault stays for a number of occasions; `times` of -1 is until it is cleared. It passes over the first `after` occasions: what a
+tower sends first in a session is the grant, so that `after` 1 is the answer to the first command. Some have a value.
 """
+
+from dataclasses import dataclass
 
 import link
 
@@ -25,29 +28,39 @@ KINDS = {
 PIECES = (1, 2, 3, 5, 7, 11, 13, 17, 19, 23)
 
 
+@dataclass
+class Fault:
+    times: int
+    value: object
+    after: int
+
+
 class Faults:
     def __init__(self):
         self.active = {}
 
-    def set(self, name, times=1, value=None):
+    def set(self, name, times=1, value=None, after=0):
         if name not in KINDS:
             raise ValueError(f"no fault {name}; there are {', '.join(sorted(KINDS))}")
-        self.active[name] = [int(times), value]
+        self.active[name] = Fault(int(times), value, int(after))
 
     def clear(self):
         self.active = {}
 
     def value(self, name):
-        return self.active[name][1] if name in self.active else None
+        return self.active[name].value if name in self.active else None
 
     def take(self, name):
         """Whether it is one of the occasions."""
         if name not in self.active:
             return False
-        left = self.active[name]
-        if left[0] > 0:
-            left[0] -= 1
-            if left[0] == 0:
+        fault = self.active[name]
+        if fault.after > 0:
+            fault.after -= 1
+            return False
+        if fault.times > 0:
+            fault.times -= 1
+            if fault.times == 0:
                 del self.active[name]
         return True
 
