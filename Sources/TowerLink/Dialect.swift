@@ -42,6 +42,8 @@ package struct Dialect: Sendable, Equatable {
         case deviceStatus
         case fireLock
         case setClock
+        case readEvents
+        case eventsRead
         case requestSessionPayload
         case grantSessionPayload
         case openLockerPayload
@@ -105,6 +107,7 @@ package struct Dialect: Sendable, Equatable {
         case eventKind
         case eventTime
         case eventID
+        case events
     }
 
     /// Why a tower refuses.

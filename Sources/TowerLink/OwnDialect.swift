@@ -12,6 +12,7 @@ extension Dialect {
             .checkAllLockerDoors: 27, .allLockerDoorStates: 28, .revertLockerState: 29,
             .setKeypadCode: 30, .tapLocker: 31, .getDeviceInfo: 32, .deviceInfo: 33,
             .readDeviceStatus: 34, .deviceStatus: 35, .fireLock: 36, .setClock: 37,
+            .readEvents: 38, .eventsRead: 39,
             .requestSessionPayload: 64, .grantSessionPayload: 65,
             .openLockerPayload: 66, .syncEventsPayload: 67, .syncCommandsPayload: 68,
         ],
@@ -27,7 +28,7 @@ extension Dialect {
             .syncCommandStart: 38, .syncCommandCount: 39, .syncBatch: 40, .openReason: 41,
             .towerName: 42, .firmwareVersion: 43, .clockTime: 44, .temperature: 45,
             .batteryMillivolts: 46, .batteryChange: 47, .towerDisabled: 48, .keyExpires: 49,
-            .keyData: 50, .eventKind: 51, .eventTime: 52, .eventID: 53,
+            .keyData: 50, .eventKind: 51, .eventTime: 52, .eventID: 53, .events: 54,
         ],
         codes: [
             .unknown: 1, .messageUnknown: 16, .messageItemMissing: 17, .messageItemType: 18,

@@ -57,6 +57,16 @@ struct `The GPIO shim` {
     }
 }
 
+/// Towers that are not the daemon's, tried by a central that is not the daemon's.
+@Suite(.enabled(if: Guest.whyNot == nil || Checkout.isCI, "\(Guest.whyNot ?? "")"))
+struct `Towers with Bluetooth` {
+    @Test func `open by token, refuse the rest, and break when told to`() async throws {
+        let found = try await Guest.run("ble", virtualTime: true, within: .seconds(600))
+        #expect(found.count > 8)
+        for (name, failure) in found { #expect(failure == "", "\(name)") }
+    }
+}
+
 /// The GPIO driver and its guardian through the whole daemon, on chips of the kernel's gpio-sim.
 @Suite(.enabled(if: Guest.whyNot == nil || Checkout.isCI, "\(Guest.whyNot ?? "")"))
 struct `Locks on GPIO lines` {

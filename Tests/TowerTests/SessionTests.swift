@@ -19,6 +19,14 @@ import TowerLink
         #expect(try await check.exitStatus(within: .seconds(60)) == 0, "\(check.standardOutput)")
     }
 
+    @Test(.enabled(if: Checkout.whyNoPeers == nil || Checkout.isCI, "\(Checkout.whyNoPeers ?? "")"))
+    func `has a tower to test against that does as the document says`() async throws {
+        let check = try ChildProcess(
+            Checkout.python,
+            ["\(Checkout.root)/Tests/Bench/tower/check_tower.py", Vectors.path])
+        #expect(try await check.exitStatus(within: .seconds(60)) == 0, "\(check.standardOutput)")
+    }
+
     @Test func `uses the numbers of the document's table`() throws {
         let own = Dialect.own
         for message in Dialect.Message.allCases {
