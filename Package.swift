@@ -53,6 +53,7 @@ let package = Package(
         .executable(name: "modbus-module", targets: ["modbus-module"]),
         .executable(name: "serial-board-module", targets: ["serial-board-module"]),
         .executable(name: "gpio-expander-module", targets: ["gpio-expander-module"]),
+        .executable(name: "ble-tower-module", targets: ["ble-tower-module"]),
         .executable(name: "coil-guardian", targets: ["coil-guardian"]),
         .executable(name: "http-module", targets: ["http-module"]),
         .library(name: "LockerKit", targets: ["LockerKit"]),
@@ -114,6 +115,7 @@ let package = Package(
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ]),
         // Makes and verifies the tokens that towers take.
+        room("SecretFiles", ["JSONLines"]),
         room("TowerTokens", ["CBORCodec", "TowerLink", "JSONLines"]),
         room("AuditChain", ["JSONLines", .product(name: "Crypto", package: "swift-crypto")]),
         room("Heartbeat", ["LockerCore", "LockerKit", "SiteModel", "JSONLines", logging]),
@@ -138,7 +140,7 @@ let package = Package(
             "lockerctl",
             [
                 "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig",
-                "SiteModel", "TowerLink", "TowerTokens",
+                "SiteModel", "TowerLink", "TowerTokens", "SecretFiles",
                 arguments,
             ]),
 
@@ -178,6 +180,18 @@ let package = Package(
         program(
             "gpio-expander-module", ["GPIODriver", "LockerKit"],
             path: "Plugins/GPIOExpander/Module"),
+        // The headers of libbluetooth (Debian: libbluetooth-dev), and nothing of the library.
+        .target(name: "CBluetooth", path: "Plugins/BLETower/CBluetooth", cSettings: cSettings),
+        room("BLERadio", ["CBluetooth"], path: "Plugins/BLETower/Radio"),
+        room(
+            "BLETowerDriver",
+            [
+                "BLERadio", "TowerLink", "TowerTokens", "SecretFiles", "CBORCodec", "LockerKit",
+                "JSONLines",
+            ],
+            path: "Plugins/BLETower/Driver"),
+        program(
+            "ble-tower-module", ["BLETowerDriver", "LockerKit"], path: "Plugins/BLETower/Module"),
         room(
             "HTTPUplink",
             [
@@ -256,6 +270,12 @@ let package = Package(
             "HTTPUplinkTests",
             ["HTTPUplink", "LockerKit", "LockerKitTesting", "JSONLines", "TestSupport", logging]),
         tests(
+            "BLETests",
+            [
+                "BLERadio", "BLETowerDriver", "CBORCodec", "DriverBench", "LockerKit", "TowerLink",
+                "TowerTokens", "TestSupport",
+            ]),
+        tests(
             "GPIOTests",
             [
                 "CoilGuardian", "DriverBench", "GPIODriver", "GPIOLines", "LockerKit",
@@ -270,6 +290,7 @@ let package = Package(
             "GuestTests",
             [
                 "TestSupport", "lockerd", "lockerctl", "gpio-expander-module", "coil-guardian",
+                "ble-tower-module",
                 "simulator-module", "modbus-module", "serial-board-module", "http-module",
                 "gpio-checklist",
             ]),
@@ -279,7 +300,7 @@ let package = Package(
             [
                 "ControlClient", "JSONLines", "TestSupport", "lockerd", "lockerctl",
                 "simulator-module", "modbus-module", "serial-board-module", "http-module",
-                "gpio-expander-module", "coil-guardian",
+                "gpio-expander-module", "coil-guardian", "ble-tower-module",
             ]),
     ],
     swiftLanguageModes: [.v6]

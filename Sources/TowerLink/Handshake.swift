@@ -90,7 +90,8 @@ package struct Handshake: Sendable {
             tower: token.tower, dialect: dialect, random: random)
     }
 
-    static func refusal(_ packet: Packet) throws(TowerLinkError) -> TowerLinkError {
+    /// What a tower's refusal says.
+    package static func refusal(_ packet: Packet) throws(TowerLinkError) -> TowerLinkError {
         .refused(
             code: Int(try packet.int(.errorCode)),
             message: String((packet.fields[.errorMessage]?.textValue ?? "").prefix(200)))

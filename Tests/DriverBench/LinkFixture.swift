@@ -14,10 +14,10 @@ package enum LinkFixture {
             let module = "\(root)/modules/\(driver)"
             let files = FileManager.default
             try files.createDirectory(atPath: module, withIntermediateDirectories: true)
-            for name in ["module.toml", "boards"] {
-                try files.copyItem(
-                    atPath: "\(Checkout.root)/Plugins/\(folder)/\(name)",
-                    toPath: "\(module)/\(name)")
+            let source = "\(Checkout.root)/Plugins/\(folder)"
+            for name in ["module.toml", "boards"]
+            where name != "boards" || files.fileExists(atPath: "\(source)/\(name)") {
+                try files.copyItem(atPath: "\(source)/\(name)", toPath: "\(module)/\(name)")
             }
             try write(
                 "site = \"bench\"\n[power.main]\nat_once = 1\ngap_ms = 0\n",

@@ -65,6 +65,16 @@ struct `Towers with Bluetooth` {
         #expect(found.count > 8)
         for (name, failure) in found { #expect(failure == "", "\(name)") }
     }
+
+    @Test func `are controllers like any other`() async throws {
+        try await withTemporaryDirectory { folder in
+            try Guest.layOutPrograms(in: folder)
+            let found = try await Guest.run(
+                "tower", virtualTime: true, programs: folder, within: .seconds(600))
+            #expect(found.count > 10)
+            for (name, failure) in found { #expect(failure == "", "\(name)") }
+        }
+    }
 }
 
 /// The GPIO driver and its guardian through the whole daemon, on chips of the kernel's gpio-sim.

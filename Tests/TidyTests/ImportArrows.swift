@@ -51,6 +51,7 @@ enum ImportArrows {
         "Sources/CBORCodec": Room(.pure, []),
         "Sources/TowerLink": Room(
             .pure, ["CBORCodec", "Crypto", "CryptoExtras", "FoundationEssentials"]),
+        "Sources/SecretFiles": Room(.machine, ["JSONLines"]),
         "Sources/TowerTokens": Room(.pure, ["CBORCodec", "TowerLink", "JSONLines"]),
         "Sources/AuditChain": Room(.pure, ["JSONLines", "Crypto"]),
         "Sources/Journal": Room(
@@ -87,7 +88,7 @@ enum ImportArrows {
             .machine,
             [
                 "ControlClient", "ControlWire", "JSONLines", "AuditChain", "SiteConfig",
-                "SiteModel", "TowerLink", "TowerTokens",
+                "SiteModel", "TowerLink", "TowerTokens", "SecretFiles",
                 "ArgumentParser",
             ]),
         "Plugins/Simulator/Driver": Room(.machine, ["LockerKit"]),
@@ -103,6 +104,14 @@ enum ImportArrows {
         "Plugins/GPIOExpander/Driver": Room(
             .machine, ["CoilGuardian", "GPIOLines", "LockerKit", "JSONLines"]),
         "Plugins/GPIOExpander/Module": Room(.machine, ["LockerKit", "GPIODriver"]),
+        "Plugins/BLETower/Radio": Room(.machine, ["CBluetooth"]),
+        "Plugins/BLETower/Driver": Room(
+            .machine,
+            [
+                "BLERadio", "TowerLink", "TowerTokens", "SecretFiles", "CBORCodec", "LockerKit",
+                "JSONLines",
+            ]),
+        "Plugins/BLETower/Module": Room(.machine, ["LockerKit", "BLETowerDriver"]),
         "Plugins/HTTPUplink/Uplink": Room(
             .machine,
             [

@@ -54,11 +54,13 @@ struct ScanVerb: Verb {
             to start from. Stop lockerd first, or remove its link: a line has one master.
             gpio: shows the GPIO chips of this computer with who uses their lines, and prints a link file to start from. Nothing is
             requested and nothing driven.
+            ble: listens for towers with Bluetooth that are in range, and prints a link file to start from. Nothing is connected to. It
+            takes the right to listen (root, CAP_NET_ADMIN or CAP_NET_RAW), which the daemon does not need.
             """)
 
     @OptionGroup var global: GlobalOptions
 
-    @Argument(help: "What is looked for: modbus or gpio.")
+    @Argument(help: "What is looked for: modbus, gpio or ble.")
     var driver: String
 
     @OptionGroup var line: LineOptions
@@ -72,19 +74,28 @@ struct ScanVerb: Verb {
     @Option(help: ArgumentHelp("Units to ask, as 1-32.", valueName: "range"))
     var units: String?
 
+    @Option(
+        help: ArgumentHelp("ble: how long to listen, 1-60.", valueName: "s"))
+    var seconds = 5
+
+    @Option(help: ArgumentHelp("ble: the adapter to listen with, as hci0.", valueName: "name"))
+    var adapter: String?
+
     @Flag(help: "Go on with other rates when somebody has answered.")
     var all = false
 
     func validate() throws {
-        guard ["modbus", "gpio"].contains(driver) else {
-            throw ValidationError("there is no scan for \(driver); there are modbus and gpio")
+        guard ["modbus", "gpio", "ble"].contains(driver) else {
+            throw ValidationError("there is no scan for \(driver); there are modbus, gpio and ble")
         }
+        guard 1...60 ~= seconds else { throw ValidationError("--seconds: want 1 to 60") }
         if driver == "modbus" { try line.check() }
         _ = try request()
     }
 
     func execute() async throws {
         if driver == "gpio" { return try await scanChips() }
+        if driver == "ble" { return try await scanTowers() }
         let tool = try Tool("scan", of: driver, config: line.config)
         for problem in tool.shelf.problems { Output.error("profile left out: \(problem)") }
         var found: [FoundBoard] = []
@@ -137,6 +148,33 @@ struct ScanVerb: Verb {
             )
         }
         if !global.json { Output.text(ChipDraft(chips: chips, profiles: tool.shelf.profiles).text) }
+    }
+
+    @MainActor
+    private func scanTowers() async throws {
+        let tool = try Tool("scan", of: "ble-tower", config: line.config)
+        var request: JSONObject = ["seconds": .int(Int64(seconds))]
+        request["adapter"] = adapter.map { .string($0) }
+        var towers: [FoundTower] = []
+        try await tool.run(request) { event in
+            if global.json { Output.line(event.text) }
+            switch event["event"]?.stringValue {
+            case "remark" where !global.json: Output.error(event["text"]?.stringValue ?? "")
+            case "tower":
+                guard let tower = FoundTower(event) else { break }
+                towers.removeAll { $0.address == tower.address }
+                towers.append(tower)
+            default: break
+            }
+            return nil
+        }
+        guard !towers.isEmpty else {
+            throw Failure(
+                .failed,
+                "no tower was heard in \(Words.count(seconds, "second")). Is one in range (10 m), awake, and without a client?"
+            )
+        }
+        if !global.json { Output.text(TowerDraft(towers: towers).text) }
     }
 
     private func request() throws -> JSONObject {

@@ -133,7 +133,7 @@ class Daemon:
 
     def open(self, locker, **params):
         """The result of the locker in the finished operation."""
-        return self.call("open", locker=locker, waitMs=10_000, **params)
+        return self.call("open", locker=locker, **{"waitMs": 10_000, **params})
 
     def processes(self, name):
         """Ids of the programs of that name below this daemon or left behind by it."""

@@ -101,6 +101,8 @@ class Bench:
                 self.reads += 1
                 # The first look is not that of the open.
                 if self.reads == 2:
+                    # The board says what it was asked before it has answered; the order leaves half a second later.
+                    time.sleep(0.1)
                     self.plug("down")
                     self.is_cut.set()
 

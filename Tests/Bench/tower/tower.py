@@ -34,6 +34,7 @@ INTERVAL_MS = 100.0
 LONGEST_LEGACY_NAME = 13
 PARTING_S = 0.05
 EXTENDED = hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
+PRIVACY = hci.LeFeatureMask.LL_PRIVACY
 
 
 class Air(LocalLink):
@@ -60,6 +61,18 @@ class Scanner(Controller):
     """The kernel's controller. bumble's own reports the advertisement again where the scan response should be."""
 
     ACTIVE = 1
+
+    def send_hci_packet(self, packet):
+        """A kernel that was told of extended advertising or of privacy waits for the longer of two events, and where it does not come
+        takes the connection for one that failed, though it uses it, and never ends it."""
+        if isinstance(packet, hci.HCI_LE_Connection_Complete_Event) and self.le_features & (EXTENDED | PRIVACY):
+            packet = hci.HCI_LE_Enhanced_Connection_Complete_Event(
+                status=packet.status, connection_handle=packet.connection_handle, role=packet.role,
+                peer_address_type=packet.peer_address_type, peer_address=packet.peer_address,
+                local_resolvable_private_address=Address.ANY, peer_resolvable_private_address=Address.ANY,
+                connection_interval=packet.connection_interval, peripheral_latency=packet.peripheral_latency,
+                supervision_timeout=packet.supervision_timeout, central_clock_accuracy=packet.central_clock_accuracy)
+        super().send_hci_packet(packet)
 
     def on_advertising_pdu(self, pdu):
         address = pdu.advertiser_address

@@ -30,6 +30,9 @@ package actor Scanner {
     private var gap: Duration = .zero
     /// What question and answer take on the line.
     private var travel: Duration = .zero
+    /// Bytes came that nobody had asked for any more: somebody who was asked before is there, and slow.
+    private var isLate = false
+    private var lookBacks = 0
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
         queue.asUnownedSerialExecutor()
@@ -51,9 +54,12 @@ package actor Scanner {
             for unit in request.units {
                 let done = index * request.units.count + unit - request.units.lowerBound
                 tell(.progress(done: done, total: total, setting: setting, unit: unit))
-                guard let new = try await look(at: unit, setting) else { continue }
-                found.append(new)
-                tell(.found(new))
+                let new = try await look(at: unit, setting)
+                let slow = await slowUnits(near: unit, setting, found + [new].compactMap(\.self))
+                for one in slow + [new].compactMap(\.self) {
+                    found.append(one)
+                    tell(.found(one))
+                }
                 if await answersEveryUnit(found) { break }
             }
             all += found
@@ -118,6 +124,10 @@ package actor Scanner {
     private static let calmly: Duration = .milliseconds(600)
     /// How often a unit is asked again to see whether it is one board.
     private static let repeats = 6
+    /// A unit that has been silent so often is not there.
+    private static let silences = 3
+    /// How often a scan looks back for late answers: on a line with noise there is something at every question.
+    private static let mostLookBacks = 16
 
     private func look(at unit: Int, _ setting: ScanRequest.Setting) async throws(LockerError)
         -> Found?
@@ -133,6 +143,35 @@ package actor Scanner {
         return nil
     }
 
+    /// Units that answer too late to be heard when they are asked: the one before this, whose answer came while this was asked, and
+    /// this one, whose first answer came while it was asked for the second time. Both are asked once more then, with time.
+    private func slowUnits(
+        near unit: Int, _ setting: ScanRequest.Setting, _ found: [Found]
+    ) async -> [Found] {
+        if unit == request.units.upperBound { await listen() }
+        guard isLate, lookBacks < Self.mostLookBacks else { return [] }
+        lookBacks += 1
+        await settle()
+        var slow: [Found] = []
+        for late in [unit - 1, unit] where request.units.contains(late) {
+            guard !found.contains(where: { $0.unit == late }) else { continue }
+            for probe in Self.probes {
+                guard let one = await confirm(late, probe, setting) else { continue }
+                slow.append(one)
+                break
+            }
+        }
+        isLate = false
+        return slow
+    }
+
+    /// Waits for an answer that no further question would hear.
+    private func listen() async {
+        guard case .serial = request.transport, !isLate else { return }
+        try? await Task.sleep(for: request.patience)
+        if port?.hasBytes() == true { isLate = true }
+    }
+
     /// Asks again, with time: what came may have been noise, or the late answer of another unit. Two boards with one unit answer
     /// at the same time, which arrives as bytes that are no answer, or as an answer with more behind it.
     private func confirm(
@@ -140,7 +179,8 @@ package actor Scanner {
     ) async -> Found? {
         var clean = 0
         var garbled = 0
-        for _ in 0..<Self.repeats {
+        for turn in 0..<Self.repeats {
+            if clean + garbled == 0, turn == Self.silences { break }
             let reading = await ask(unit, probe, within: Self.calmly)
             let isFollowed = await hasMore()
             switch reading {
@@ -150,6 +190,7 @@ package actor Scanner {
             }
         }
         guard clean + garbled > Self.repeats / 2 else {
+            isLate = true
             if garbled > 0 {
                 tell(.remark("unit \(unit) sent bytes without sense once; noise on the line?"))
             }
@@ -175,6 +216,7 @@ package actor Scanner {
     private func ask(_ unit: Int, _ question: ReadRequest, within limit: Duration) async -> Reading
     {
         try? await Task.sleep(for: gap)
+        if port?.hasBytes() == true { isLate = true }
         guard port?.isQuiet() ?? false || reopen() else { return .lost("the connection ended") }
         do throws(PortFailure) {
             guard let values = try port?.read(question, unit: UInt8(unit), within: limit) else {
