@@ -1,4 +1,4 @@
-import JSONLines
+package import JSONLines
 import Locks
 
 extension ControlClient {
@@ -128,6 +128,16 @@ extension ControlClient {
     @discardableResult
     public func restart(controller: String) async throws(ControlError) -> String {
         try await call("restart", ["controller": .string(controller)], patience: .seconds(60)).text
+    }
+
+    /// Asks a controller's device for something beyond opening; returns the daemon's result.
+    package func act(
+        controller: String, action: String, with params: JSONObject
+    ) async throws(ControlError) -> Reply {
+        var all = params
+        all["controller"] = .string(controller)
+        all["action"] = .string(action)
+        return try await call("act", .object(all), patience: .seconds(60))
     }
 
     /// Has the daemon read its configuration again; the result names the links by what became of them.

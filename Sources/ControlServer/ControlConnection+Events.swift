@@ -155,7 +155,10 @@ extension Grant {
             .lockJammed(let locker, _), .serviceChanged(let locker, _), .doorForced(let locker, _),
             .doorHeld(let locker, _, _), .sensorSuspect(let locker, _):
             return sees(locker) ? event : nil
-        case .controllerState(let id, _, _):
+        case .controllerEvent(_, let locker?, _, _):
+            return sees(locker) ? event : nil
+        case .controllerState(let id, _, _), .controllerEvent(let id, nil, _, _),
+            .controllerParcel(let id, _):
             return snapshot.controller(id).map { self.sees($0) } ?? false ? event : nil
         case .healthChanged(let health):
             let shown = snapshot.read { visible(health, $0) }

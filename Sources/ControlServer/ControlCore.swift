@@ -24,6 +24,9 @@ package protocol ControlCore: Sendable {
         _ request: ServiceRequest
     ) async throws(LockerError) -> (locker: LockerView, isKept: Bool)
     func restart(controller id: String, peer: Peer) async throws(LockerError)
+    func perform(
+        _ action: DeviceAction, controller id: String, peer: Peer
+    ) async throws(LockerError) -> DeviceAnswer
     func audit(_ query: AuditQuery) async throws(LockerError) -> AuditPage
     func noteReload(by peer: Peer?) async
     func noteRestart(uplink: String, by peer: Peer) async

@@ -9,11 +9,15 @@ import SiteModel
 
 extension Capabilities {
     var json: JSON {
-        [
+        var object: JSONObject = [
             "pulseTiming": .string(pulseTiming.rawValue), "evidence": .string(evidence.rawValue),
             "maximumTogether": .int(Int64(maximumTogether)), "polarityKnown": .bool(polarityKnown),
             "doorSensors": .bool(doorSensors),
         ]
+        if !actions.isEmpty {
+            object["actions"] = .array(actions.map(\.rawValue).sorted().map(JSON.string))
+        }
+        return .object(object)
     }
 }
 

@@ -15,11 +15,11 @@ package enum ControlProtocol {
 package enum ControlMethod: String, Sendable, CaseIterable {
     case version, status, open
     case openAll = "open-all"
-    case operation, cancel, service, controllers, restart, reload, subscribe, audit, heartbeat
+    case operation, cancel, service, controllers, restart, reload, subscribe, audit, heartbeat, act
     case schema
 
     /// Whether the method moves hardware. Such a request without an id is not carried out, and the log says so.
-    package var movesHardware: Bool { self == .open || self == .openAll }
+    package var movesHardware: Bool { self == .open || self == .openAll || self == .act }
 
     /// Whether the method is about an operation under way, and must get through also when many are.
     package var looksAfterOperations: Bool { self == .cancel || self == .operation }
@@ -46,6 +46,8 @@ package enum ControlEventType: String, Sendable, CaseIterable {
     case sensorSuspect = "sensor.suspect"
     case serviceChanged = "service.changed"
     case controllerState = "controller.state"
+    case controllerEvent = "controller.event"
+    case controllerParcel = "controller.parcel"
     case healthChanged = "health.changed"
     case configReloaded = "config.reloaded"
     case deviceState = "device.state"

@@ -70,6 +70,7 @@ package enum ControlSchema {
             {"type":"object","additionalProperties":false,"minProperties":1,"maxProperties":1,
              "properties":{"controller":{"type":"string","minLength":1},"uplink":{"type":"string","minLength":1}}}
             """
+        case .act: actParams
         case .subscribe: subscribeParams
         case .audit:
             ##"""
@@ -90,6 +91,17 @@ package enum ControlSchema {
             """
         }
     }
+
+    private static let actParams =
+        """
+        {"type":"object","additionalProperties":false,"required":["controller","action"],"properties":{
+          "controller":{"type":"string","minLength":1},
+          "action":{"enum":["available","last-door","relay","revert","tap"]},
+          "intervalMs":{"type":"integer","minimum":100,"maximum":2000},
+          "count":{"type":"integer","minimum":0,"maximum":10},
+          "clientInfo":{"type":"string","maxLength":500},
+          "payload":{"type":"string","minLength":1},"payloadAuth":{"type":"string","minLength":1}}}
+        """
 
     private static func result(_ method: ControlMethod) -> String {
         switch method {
@@ -113,6 +125,13 @@ package enum ControlSchema {
             {"type":"object","anyOf":[{"required":["controller","link"]},{"required":["uplink"]}],
              "properties":{"controller":{"type":"string"},"link":{"type":"string"},"uplink":{"type":"string"}}}
             """
+        case .act:
+            ##"""
+            {"type":"object","required":["controller","action"],"properties":{
+              "controller":{"type":"string"},"action":{"type":"string"},
+              "door":{"enum":["open","closed","unknown"]},
+              "available":{"type":"object","additionalProperties":{"type":"integer","minimum":0}}}}
+            """##
         case .reload: ##"{"$ref":"#/$defs/reload"}"##
         case .subscribe:
             """

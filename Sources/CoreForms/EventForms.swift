@@ -39,6 +39,15 @@ extension EventBody {
                 "controller": .string(controller), "state": .string(state.rawValue),
                 "reason": reason.map(JSON.string) ?? .null,
             ]
+        case .controllerEvent(let controller, let locker, let entry, let missed):
+            Self.members(of: entry, controller, locker, missed: missed)
+        case .controllerParcel(let controller, let parcel):
+            [
+                "controller": .string(controller),
+                "first": parcel.entries.map { .int($0.lowerBound) } ?? .null,
+                "last": parcel.entries.map { .int($0.upperBound) } ?? .null,
+                "payload": .string(parcel.payload), "payloadAuth": .string(parcel.payloadAuth),
+            ]
         case .healthChanged(let health):
             ["health": .string(health.level.rawValue), "causes": health.causesJSON]
         case .configReloaded(let view): view.members
@@ -47,6 +56,22 @@ extension EventBody {
         case .recorded(let event):
             (try? JSONReader.parse(event.members))?.objectValue ?? JSONObject()
         }
+    }
+
+    private static func members(
+        of entry: DeviceLogEntry, _ controller: String, _ locker: LockerIdentity?, missed: Int64
+    ) -> JSONObject {
+        let figures = entry.figures.sorted { $0.key < $1.key }
+        var members: JSONObject = ["controller": .string(controller)]
+        members["locker"] = locker?.json
+        members.add([
+            "number": .int(entry.number), "kind": .string(entry.kind),
+            "deviceAt": .string(WallTime(milliseconds: entry.at * 1000).rfc3339),
+            "missed": .int(missed),
+            "figures": .object(
+                JSONObject(figures.map { .init(key: $0.key, value: .int($0.value)) })),
+        ])
+        return members
     }
 
     private var doorMembers: JSONObject {
@@ -113,7 +138,8 @@ extension EventBody {
             .lockJammed(let locker, _), .serviceChanged(let locker, _), .doorForced(let locker, _),
             .doorHeld(let locker, _, _), .sensorSuspect(let locker, _):
             (locker, [locker.controller])
-        case .controllerState(let id, _, _): (nil, [id])
+        case .controllerState(let id, _, _), .controllerParcel(let id, _): (nil, [id])
+        case .controllerEvent(let id, let locker, _, _): (locker, [id])
         case .recorded(let event): (event.locker, event.controllers)
         case .healthChanged, .configReloaded, .deviceState: (nil, [])
         }

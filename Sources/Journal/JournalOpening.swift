@@ -174,6 +174,8 @@ extension JournalLegacy {
                 """, arguments: [limit])
         while let row = try rows.next() { events.append(try Event(row)) }
         events.reverse()
+        let logs = try Row.fetchCursor(db, sql: "SELECT controller, through FROM cursors")
+        while let row = try logs.next() { cursors[try row.value(0)] = try row.value(1) as Int64 }
         let kept = try Row.fetchCursor(db, sql: "SELECT address, kept FROM lockers")
         while let row = try kept.next() {
             let address: String = try row.value(0)

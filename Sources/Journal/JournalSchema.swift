@@ -3,7 +3,7 @@ import GRDB
 /// The tables, by version. `PRAGMA user_version` says which one a file has.
 enum JournalSchema {
     /// Each step leads from the version of its place to the next; a step that was ever released is never changed.
-    static let steps = [version1]
+    static let steps = [version1, version2]
 
     static var version: Int { steps.count }
 
@@ -31,6 +31,12 @@ enum JournalSchema {
         for step in steps[found...] { try db.execute(sql: step) }
         try db.execute(sql: "PRAGMA user_version = \(version)")
     }
+
+    /// How far the logs that devices keep themselves have become events.
+    private static let version2 = """
+        CREATE TABLE cursors(
+            controller TEXT PRIMARY KEY, through INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        """
 
     /// Narrow tables that grow at their end: a commit then touches few pages, and each costs 4 KiB in the log.
     private static let version1 = """

@@ -54,6 +54,9 @@ extension JournalStore {
                 "INSERT OR REPLACE INTO lockers VALUES (?, ?, ?)",
                 [locker.address, locker.id, kept.json.text])
         case .audit(let note): try add(note, db, &head)
+        case .cursor(let controller, let through):
+            try db.run(
+                "INSERT OR REPLACE INTO cursors VALUES (?, ?)", [controller, through])
         }
     }
 

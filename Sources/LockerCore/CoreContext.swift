@@ -97,6 +97,7 @@ struct CoreContext: Sendable {
     let duty = DutyBook()
     let patience: Patience
     let truth: DoorTruth
+    let logs: DeviceLogs
     /// Called when an open that had ended as jammed opens its door after all.
     let noteLate = LateDoors()
     /// Held while a change is made and its event appended: what the events say last is what the snapshot holds.
@@ -112,6 +113,7 @@ struct CoreContext: Sendable {
         snapshot = Snapshot()
         events = EventLog(wallClock: environment.wallClock, journal: environment.journal)
         patience = Patience(clock: environment.clock)
+        logs = DeviceLogs(environment.journal?.legacy.cursors ?? [:])
         truth = DoorTruth(doors, wallClock: environment.wallClock)
         watch = DoorWatch(clock: environment.clock)
     }

@@ -1,3 +1,4 @@
+package import LockerKit
 package import SiteModel
 
 /// Something that happened, numbered without gaps from 1.
@@ -51,6 +52,11 @@ package enum EventBody: Sendable, Equatable {
     case lockJammed(locker: LockerIdentity, operation: String)
     case serviceChanged(locker: LockerIdentity, service: ServiceState)
     case controllerState(controller: String, state: ControllerState, reason: String?)
+    /// An entry of a device's own log. `missed`: how many before it the device had forgotten before anybody asked.
+    case controllerEvent(
+        controller: String, locker: LockerIdentity?, entry: DeviceLogEntry, missed: Int64)
+    /// What a device has sealed for its server; opaque to everybody here.
+    case controllerParcel(controller: String, parcel: SealedParcel)
     case healthChanged(Health)
     case configReloaded(ReloadView)
     case deviceState(device: String, state: String)
@@ -68,6 +74,8 @@ package enum EventBody: Sendable, Equatable {
         case .lockJammed: "lock.jammed"
         case .serviceChanged: "service.changed"
         case .controllerState: "controller.state"
+        case .controllerEvent: "controller.event"
+        case .controllerParcel: "controller.parcel"
         case .healthChanged: "health.changed"
         case .configReloaded: "config.reloaded"
         case .deviceState: "device.state"

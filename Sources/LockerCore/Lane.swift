@@ -44,19 +44,21 @@ actor Lane {
         /// A read that opens wait for, to know whether a lost board is back.
         var probe: Task<Void, Never>?
         var due: ContinuousClock.Instant
+        /// When the device's own log is looked at again.
+        var logDue: ContinuousClock.Instant
         var watchfulUntil: ContinuousClock.Instant
     }
 
     nonisolated let plan: LinkPlan
     let context: CoreContext
-    private nonisolated let turns = Turnstile(capacity: 1)
+    nonisolated let turns = Turnstile(capacity: 1)
     /// Until then the next turn is kept for an open that has seen the lane free.
     private nonisolated let kept = Mutex<ContinuousClock.Instant?>(nil)
     private nonisolated let alarm: Alarm
     var phase = Phase.starting
     var startingSince: ContinuousClock.Instant
     /// Counts the module's lives, so that an answer of a dead one is not taken for the living.
-    private var life = 0
+    private(set) var life = 0
     var settled = Ticket()
     var stations: [String: Station] = [:]
     private var lastDeath: String?
@@ -66,9 +68,9 @@ actor Lane {
         self.context = context
         alarm = Alarm(clock: context.clock)
         startingSince = context.clock.now
-        for controller in plan.controllers {
-            stations[controller.id] = Station(
-                plan: controller, due: context.clock.now, watchfulUntil: context.clock.now)
+        for one in plan.controllers {
+            let now = startingSince
+            stations[one.id] = Station(plan: one, due: now, logDue: now, watchfulUntil: now)
         }
     }
 
@@ -224,6 +226,7 @@ extension Lane {
             stations[id]?.provenAt = context.clock.now
             noteGood(id, isProof: true)
             context.note(doors, controller: id)
+            await collectLog(of: id)
         case .failure(let error):
             noteMiss(id, error)
         }

@@ -268,6 +268,7 @@ extension Site {
                 },
                 late: { [context, weak self] legacy in
                     context.snapshot.merge(legacy.lockers)
+                    context.logs.merge(legacy.cursors)
                     Task { await self?.takeOver(late: legacy) }
                 }))
     }

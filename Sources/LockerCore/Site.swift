@@ -338,6 +338,27 @@ extension Site {
         await connector.restart(link: view.link)
     }
 
+    /// Asks a controller's device for something beyond opening. What moves anything, in its books or on its doors, is audited.
+    package func perform(
+        _ action: DeviceAction, controller id: String, peer: Peer
+    ) async throws(LockerError) -> DeviceAnswer {
+        guard !isStopping else { throw LockerError(.stopping, "the daemon is stopping") }
+        guard let view = snapshot.controller(id) else {
+            throw LockerError(.unknownController, "no controller \(id)")
+        }
+        guard let lane = lanes[view.link]?.lane else {
+            throw LockerError(
+                .linkDown, "link \(view.link) has no module: \(view.reason ?? "faulted")")
+        }
+        if ![.available, .lastDoor].contains(action.name) {
+            audit(.act) { note in
+                note.peer = peer
+                note.subject = "\(id) \(action.name.rawValue)"
+            }
+        }
+        return try await lane.perform(action, controller: id)
+    }
+
     /// Takes note of a device on site that reports by itself.
     package func noteDevice(_ id: String, state: String, peer: Peer) throws(LockerError) {
         let now = clock.now

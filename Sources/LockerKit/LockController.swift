@@ -135,12 +135,15 @@ public struct Capabilities: Sendable, Equatable {
     public let polarityKnown: Bool
     /// Whether the board reads door sensors.
     public let doorSensors: Bool
+    /// What an ``ActingController`` can do beyond that; empty for others.
+    public let actions: Set<DeviceAction.Name>
 
     /// Makes a declaration.
     public init(
         pulseTiming: PulseTiming, evidence: Evidence, maximumTogether: Int = 1,
-        polarityKnown: Bool, doorSensors: Bool
+        polarityKnown: Bool, doorSensors: Bool, actions: Set<DeviceAction.Name> = []
     ) {
+        self.actions = actions
         precondition(maximumTogether >= 1, "a board energises at least one lock at a time")
         self.pulseTiming = pulseTiming
         self.evidence = evidence

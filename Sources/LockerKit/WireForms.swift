@@ -97,14 +97,16 @@ extension Capabilities {
             pulseTiming: timing,
             evidence: try OpenReport.evidence(data.evidence, "capabilities.evidence"),
             maximumTogether: max(1, data.maximumTogether), polarityKnown: data.polarityKnown,
-            doorSensors: data.doorSensors)
+            doorSensors: data.doorSensors,
+            // Of actions that this side has not heard of nobody will ask for one.
+            actions: Set(data.actions.compactMap(DeviceAction.Name.init)))
     }
 
     package var wire: CapabilitiesData {
         CapabilitiesData(
             pulseTiming: pulseTiming.rawValue, evidence: evidence.rawValue,
             maximumTogether: maximumTogether, polarityKnown: polarityKnown,
-            doorSensors: doorSensors)
+            doorSensors: doorSensors, actions: actions.map(\.rawValue).sorted())
     }
 }
 

@@ -322,7 +322,7 @@ extension ModuleMethod {
     fileprivate var overtakes: Bool {
         switch self {
         case .stop, .cancel, .ping: true
-        case .hello, .configure, .start, .open, .doors, .deliver: false
+        case .hello, .configure, .start, .open, .doors, .act, .deliver: false
         }
     }
 }

@@ -8,6 +8,7 @@ package enum ModuleDeadlines {
     /// On top of the pulse that was asked for.
     package static let openBeyondPulse: Duration = .seconds(5)
     package static let doors: Duration = .seconds(5)
+    package static let act: Duration = .seconds(5)
     /// Longer than the longest open: where the bus is busy with a pulse, the off order comes after it.
     package static let stop: Duration = Limits.longestPulse + openBeyondPulse + .seconds(2)
     package static let cancel: Duration = .seconds(1)

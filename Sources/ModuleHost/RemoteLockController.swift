@@ -6,7 +6,7 @@ import ModuleWire
 ///
 /// It belongs to one process: when that has ended, every call throws ``LockerError/Code/linkDown`` for good, and the next
 /// process brings controllers of its own.
-final class RemoteLockController: LockController {
+final class RemoteLockController: ActingController {
     let id: String
     let capabilities: Capabilities
 
@@ -52,6 +52,19 @@ final class RemoteLockController: LockController {
             }
         } catch {
             throw wrong(.doors, error, fired: .no, sent: .yes)
+        }
+    }
+
+    func perform(_ action: DeviceAction) async throws(LockerError) -> DeviceAnswer {
+        guard capabilities.actions.contains(action.name) else {
+            throw LockerError(.invalidRequest, "\(id) cannot do that: \(action.name.rawValue)")
+        }
+        let reply = try await connection.call(
+            .act, action.wire(controller: id).json, within: ModuleDeadlines.act)
+        do throws(WireError) {
+            return try DeviceAnswer(reply, to: action)
+        } catch {
+            throw wrong(.act, error, fired: .no, sent: .yes)
         }
     }
 

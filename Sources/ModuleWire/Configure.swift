@@ -145,11 +145,14 @@ package struct CapabilitiesData: Sendable, Equatable {
     package let maximumTogether: Int
     package let polarityKnown: Bool
     package let doorSensors: Bool
+    /// Names of what can be asked for by `act`; left out where there is nothing.
+    package let actions: [String]
 
     package init(
         pulseTiming: String, evidence: String, maximumTogether: Int, polarityKnown: Bool,
-        doorSensors: Bool
+        doorSensors: Bool, actions: [String] = []
     ) {
+        self.actions = actions
         self.pulseTiming = pulseTiming
         self.evidence = evidence
         self.maximumTogether = maximumTogether
@@ -165,14 +168,19 @@ package struct CapabilitiesData: Sendable, Equatable {
             ? try fields.int("maximumTogether", in: 1...Int(UInt16.max)) : 1
         polarityKnown = try fields.bool("polarityKnown")
         doorSensors = try fields.bool("doorSensors")
+        actions =
+            fields.has("actions")
+            ? try fields.value("actions").arrayValue?.compactMap(\.stringValue) ?? [] : []
     }
 
     var json: JSON {
-        [
+        var object: JSONObject = [
             "pulseTiming": .string(pulseTiming), "evidence": .string(evidence),
             "maximumTogether": .int(Int64(maximumTogether)), "polarityKnown": .bool(polarityKnown),
             "doorSensors": .bool(doorSensors),
         ]
+        if !actions.isEmpty { object["actions"] = .array(actions.map(JSON.string)) }
+        return .object(object)
     }
 }
 

@@ -18,6 +18,8 @@ package enum ModuleProtocol {
 /// Methods the core calls in a module.
 package enum ModuleMethod: String, Sendable, CaseIterable {
     case hello, configure, start, open, doors, stop, cancel, ping
+    /// Of controllers that say which actions they have.
+    case act
     /// Uplinks only.
     case deliver
 }

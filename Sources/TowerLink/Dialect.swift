@@ -141,20 +141,40 @@ package struct Dialect: Sendable, Equatable {
         case towerDisabled
     }
 
+    /// What an entry of a tower's log is about.
+    package enum EventKind: String, Sendable, CaseIterable {
+        case boot
+        case lockerAccess
+        case forcedDoor
+        case wrongDoor
+        case battery
+        case temperature
+        case client
+        case keyUpdate
+        case error
+        case doorClosed
+    }
+
     private let messages: [Message: Int64]
     private let fields: [Field: Int64]
     private let codes: [Code: Int64]
     private let messageNames: [Int64: Message]
     private let fieldNames: [Int64: Field]
     private let codeNames: [Int64: Code]
+    private let eventNames: [Int64: EventKind]
 
     /// Nil where a name has no number, or two have the same.
-    package init?(messages: [Message: Int64], fields: [Field: Int64], codes: [Code: Int64]) {
+    package init?(
+        messages: [Message: Int64], fields: [Field: Int64], codes: [Code: Int64],
+        events: [EventKind: Int64]
+    ) {
         func names<Name>(_ numbers: [Name: Int64]) -> [Int64: Name] {
             Dictionary(numbers.map { ($0.value, $0.key) }, uniquingKeysWith: { first, _ in first })
         }
         (messageNames, fieldNames, codeNames) = (names(messages), names(fields), names(codes))
-        guard messageNames.count == Message.allCases.count,
+        eventNames = names(events)
+        guard eventNames.count == EventKind.allCases.count,
+            messageNames.count == Message.allCases.count,
             fieldNames.count == Field.allCases.count, codeNames.count == Code.allCases.count
         else { return nil }
         (self.messages, self.fields, self.codes) = (messages, fields, codes)
@@ -169,4 +189,5 @@ package struct Dialect: Sendable, Equatable {
     package func message(_ number: Int64) -> Message? { messageNames[number] }
     package func field(_ number: Int64) -> Field? { fieldNames[number] }
     package func code(_ number: Int64) -> Code? { codeNames[number] }
+    package func event(_ number: Int64) -> EventKind? { eventNames[number] }
 }

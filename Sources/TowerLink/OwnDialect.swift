@@ -39,12 +39,19 @@ extension Dialect {
             .temperatureTooHigh: 50, .temperatureTooLow: 51, .batteryCritical: 52,
             .lockerNotFound: 64, .nothingOpenedYet: 65, .lockersBusy: 66, .syncBusy: 67,
             .towerDisabled: 68,
+        ],
+        events: [
+            .boot: 0, .lockerAccess: 1, .forcedDoor: 2, .wrongDoor: 3, .battery: 4,
+            .temperature: 5, .client: 6, .keyUpdate: 7, .error: 8, .doorClosed: 9,
         ])
 
     private static func own(
-        messages: [Message: Int64], fields: [Field: Int64], codes: [Code: Int64]
+        messages: [Message: Int64], fields: [Field: Int64], codes: [Code: Int64],
+        events: [EventKind: Int64]
     ) -> Dialect {
-        guard let table = Dialect(messages: messages, fields: fields, codes: codes) else {
+        guard
+            let table = Dialect(messages: messages, fields: fields, codes: codes, events: events)
+        else {
             preconditionFailure("a name without a number of its own in the table above")
         }
         return table

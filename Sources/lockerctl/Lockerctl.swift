@@ -17,7 +17,8 @@ struct Lockerctl: AsyncParsableCommand {
         subcommands: [
             StatusVerb.self, OpenVerb.self, OpenAllVerb.self, CancelVerb.self, OperationVerb.self,
             ServiceVerb.self, ControllersVerb.self, EventsVerb.self, AuditVerb.self,
-            ReloadVerb.self, RestartVerb.self, ProbeVerb.self, CommissionVerb.self, ScanVerb.self,
+            ReloadVerb.self, RestartVerb.self, ActVerb.self, ProbeVerb.self, CommissionVerb.self,
+            ScanVerb.self,
             AssignUnitVerb.self, TowerVerb.self, RawVerb.self, VersionVerb.self,
             CompletionVerb.self,
         ])

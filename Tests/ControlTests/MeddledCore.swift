@@ -63,6 +63,12 @@ struct MeddledCore: ControlCore {
         try await site.restart(controller: id, peer: peer)
     }
 
+    func perform(
+        _ action: DeviceAction, controller id: String, peer: Peer
+    ) async throws(LockerError) -> DeviceAnswer {
+        try await site.perform(action, controller: id, peer: peer)
+    }
+
     func noteDevice(_ id: String, state: String, peer: Peer) async throws(LockerError) {
         try await site.noteDevice(id, state: state, peer: peer)
     }

@@ -85,6 +85,9 @@ private struct StillCore: ControlCore {
         throw Self.unused
     }
     func restart(controller id: String, peer: Peer) async throws(LockerError) { throw Self.unused }
+    func perform(
+        _: DeviceAction, controller _: String, peer _: Peer
+    ) async throws(LockerError) -> DeviceAnswer { throw Self.unused }
     func noteDevice(_ id: String, state: String, peer: Peer) async throws(LockerError) {
         throw Self.unused
     }

@@ -18,6 +18,43 @@ func copyState(_ from: String, _ to: String) throws {
 }
 
 @Suite struct RecoveryTests {
+    /// An entry of a device's log is an event exactly once: how far it has come is kept in one with the events.
+    @Test func `how far a device's log has become events is kept with these`() async throws {
+        try await withTemporaryDirectory { directory in
+            let fixture = JournalFixture()
+            let first = try fixture.open("\(directory)/a")
+            #expect(first.legacy.cursors.isEmpty)
+            func event(_ seq: UInt64, _ number: Int64) -> JournalEntry {
+                let entry = DeviceLogEntry(
+                    number: number, kind: "access", at: 1000, figures: ["errorCode": 48])
+                return .event(
+                    Event(
+                        seq: seq, at: fixture.wall,
+                        body: .controllerEvent(
+                            controller: "north", locker: LockerIdentity.at(3), entry: entry,
+                            missed: 0)))
+            }
+            first.note(
+                [event(1, 7), event(2, 8), .cursor(controller: "north", through: 8)],
+                promptly: true)
+            try await first.record([], synced: true)
+            try copyState("\(directory)/a", "\(directory)/b")
+            first.note([.cursor(controller: "north", through: 9)], promptly: true)
+            await first.close()
+            for (folder, through) in [("a", Int64(9)), ("b", 8)] {
+                let second = try fixture.open("\(directory)/\(folder)", run: 2)
+                #expect(second.legacy.cursors == ["north": through])
+                #expect(second.legacy.events.count == 2)
+                guard case .recorded(let kept)? = second.legacy.events.last?.body else {
+                    Issue.record("no event was kept")
+                    continue
+                }
+                #expect(kept.type == "controller.event" && kept.members.contains("\"number\":8"))
+                await second.close()
+            }
+        }
+    }
+
     @Test func `an open that was about to fire is unknown after a crash`() async throws {
         try await withTemporaryDirectory { directory in
             let fixture = JournalFixture()

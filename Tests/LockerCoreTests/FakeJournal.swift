@@ -83,7 +83,7 @@ final class FakeJournal: CoreJournal {
                 case .intent(let id, _, _), .result(let id, _), .ended(let id, _):
                     // Of an operation that it does not know it keeps nothing.
                     if state.known.contains(id) { state.entries.append(entry) }
-                case .event, .locker, .audit: state.entries.append(entry)
+                case .event, .locker, .audit, .cursor: state.entries.append(entry)
                 }
             }
         }
@@ -159,6 +159,7 @@ final class FakeJournal: CoreJournal {
                 case .event: nil
                 case .locker(let locker, _): "locker \(locker.address)"
                 case .audit(let note): "audit \(note.act.rawValue)"
+                case .cursor(let controller, let through): "cursor \(controller) \(through)"
                 }
             }
         }

@@ -46,7 +46,12 @@ import TowerLink
                 && vectors.at("numbers.codes").objectValue?.keys.count
                     == Dialect.Code.allCases.count
         )
-        #expect(Dialect(messages: [.error: 5], fields: [:], codes: [:]) == nil)
+        let events = try #require(vectors.at("numbers.events").objectValue)
+        #expect(events.members.count == Dialect.EventKind.allCases.count)
+        for member in events.members {
+            #expect(own.event(Int64(member.value.intValue ?? -1))?.rawValue == member.key)
+        }
+        #expect(Dialect(messages: [.error: 5], fields: [:], codes: [:], events: [:]) == nil)
     }
 
     @Test func `is asked for, granted and used byte by byte as in the vectors`() throws {

@@ -15,6 +15,8 @@ enum Limits {
     static let tokenDuration: Int64 = 120
     /// Seconds without a command after which a connection is given back: a tower talks with one at a time, and has a battery.
     static let idle = 1...600
+    /// Most entries of a tower's log in one parcel, which are handed on at once.
+    static let logEntries: Int64 = 256
     /// Highest number of a locker on its tower: the answer about all doors is a bit each, in one packet.
     static let locker = 0...4095
     /// Highest number that a tower may give its first locker.

@@ -5,15 +5,15 @@ import Locks
 import TowerLink
 
 /// A tower as a controller. The tower ends its pulses by itself, so nothing has to be switched off.
-package actor TowerController: LockController {
-    private nonisolated let plan: TowerPlan
+package actor TowerController: ActingController {
+    nonisolated let plan: TowerPlan
     private nonisolated let queue: DeviceQueue
-    private nonisolated let context: DriverContext
+    nonisolated let context: DriverContext
     private let access: TowerAccess
     /// For whoever stops it, on whatever thread.
     private nonisolated let live = Mutex<BLESocket?>(nil)
 
-    private var isStarted = false
+    private(set) var isStarted = false
     private var session: TowerSession?
     private var attributes: TowerSession.Attributes?
     /// Counts commands, so that whoever waits for idleness sees that there was one.
@@ -34,7 +34,7 @@ package actor TowerController: LockController {
     package nonisolated var capabilities: Capabilities { plan.capabilities }
 
     /// How errors name it.
-    private nonisolated var name: String { "tower \(plan.tower) at \(plan.address)" }
+    nonisolated var name: String { "tower \(plan.tower) at \(plan.address)" }
 
     package func start() async throws(LockerError) {
         isStarted = true
@@ -95,7 +95,7 @@ package actor TowerController: LockController {
         disconnect()
     }
 
-    private var notStarted: LockerError {
+    var notStarted: LockerError {
         LockerError(.linkDown, "\(plan.id) has not been started")
     }
 }
@@ -163,7 +163,7 @@ extension TowerController {
     /// Asks, and asks a busy tower again. A session that the tower has forgotten is begun anew: it has not done what it was asked.
     ///
     /// - Parameter deadline: nothing is sent any more from then on.
-    private func ask(
+    func ask(
         _ packet: Packet, until end: ContinuousClock.Instant,
         before deadline: ContinuousClock.Instant?
     ) async throws(TowerFault) -> Packet {
@@ -197,7 +197,7 @@ extension TowerController {
 
 extension TowerController {
     /// Gets to a session, where there is none.
-    private func connect(until end: ContinuousClock.Instant) async throws(TowerFault) {
+    func connect(until end: ContinuousClock.Instant) async throws(TowerFault) {
         if let session, !session.isAlive { disconnect() }
         var tries = 0
         while session?.hasSession != true {

@@ -76,7 +76,6 @@ struct TowerFault: Error, Equatable {
         case .late: wasSent ? .timedOut : .linkDown
         case .refused(let code):
             switch code {
-            case .permissionMissing: .notPermitted
             case .messageExpired: .expired
             case .lockersBusy, .syncBusy: .busy
             case .lockerNotFound: .unknownLocker

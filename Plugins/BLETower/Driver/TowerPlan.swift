@@ -90,6 +90,6 @@ package struct TowerPlan: Sendable {
     package var capabilities: Capabilities {
         Capabilities(
             pulseTiming: .board, evidence: .echo, maximumTogether: 1, polarityKnown: true,
-            doorSensors: !sensed.isEmpty)
+            doorSensors: !sensed.isEmpty, actions: Set(DeviceAction.Name.allCases))
     }
 }

@@ -75,6 +75,7 @@ extension ControlMethod {
         case .cancel: .held(CancelMethod.answer)
         case .service: .held(ServiceMethod.answer)
         case .restart: .held(RestartMethod.answer)
+        case .act: .held(ActMethod.answer)
         case .reload: .held(ReloadMethod.answer)
         case .audit: .held(AuditMethod.answer)
         case .heartbeat: .held(HeartbeatMethod.answer)

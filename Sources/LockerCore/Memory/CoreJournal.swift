@@ -104,6 +104,8 @@ package struct JournalLegacy: Sendable {
     package var recovered: [OperationView] = []
     /// Whether any idempotency key may have been kept: without one nobody needs to be looked up.
     package var hasKeys = false
+    /// Up to which entry the logs of controllers are events already, by their ids.
+    package var cursors: [String: Int64] = [:]
 
     package init() {}
 }
@@ -122,6 +124,8 @@ package enum JournalEntry: Sendable {
     /// What is known of a locker apart from its door.
     case locker(LockerIdentity, KeptLocker)
     case audit(AuditNote)
+    /// The entries of a controller's own log up to that number are events of this site; kept in one with these.
+    case cursor(controller: String, through: Int64)
 }
 
 /// An operation at its beginning.
@@ -222,6 +226,8 @@ package struct AuditNote: Sendable {
         /// An open whose outcome nobody wrote down before the daemon ended.
         case recovered
         case cancel, service, restart, reload
+        /// Something a device was asked for; the subject says which, and what for.
+        case act
     }
 
     package let act: Act

@@ -90,6 +90,21 @@ package final class EventLog: Sendable {
         for subscription in woken { subscription.wake() }
     }
 
+    /// Numbers the events one after the other, and keeps them in one with `entries`: all of it or nothing.
+    func append(_ bodies: [EventBody], noting entries: [JournalEntry]) {
+        let woken: [EventSubscription] = state.withLock { state in
+            var events: [Event] = []
+            for body in bodies {
+                let seq = (events.last?.seq ?? state.nextSeq - 1) + 1
+                events.append(Event(seq: seq, at: wallClock(), body: body))
+            }
+            guard let journal else { return events.flatMap { state.tell($0) } }
+            journal.note(events.map(JournalEntry.event) + entries, promptly: true)
+            return events.flatMap { state.enqueue($0) }
+        }
+        for subscription in woken { subscription.wake() }
+    }
+
     /// As ``append(_:)``, in one transaction with `entries`, which are what the event tells of. Returns the event for whoever has
     /// to keep it in another way should `done` bring a failure.
     func append(

@@ -21,7 +21,7 @@ final class DriverService<Driver: LockDriver>: ModuleService {
     var kind: String { "driver" }
     var name: String { Driver.name }
     var version: String { Driver.version }
-    var methods: Set<ModuleMethod> { [.configure, .start, .open, .doors, .stop] }
+    var methods: Set<ModuleMethod> { [.configure, .start, .open, .doors, .stop, .act] }
 
     func call(
         _ method: ModuleMethod, _ params: JSON, readAt: ContinuousClock.Instant
@@ -32,6 +32,7 @@ final class DriverService<Driver: LockDriver>: ModuleService {
             case .start: try await start(ControllerParams(json: params).controller)
             case .open: return try await open(OpenParams(json: params), readAt)
             case .doors: return try await doors(ControllerParams(json: params).controller)
+            case .act: return try await act(ActParams(json: params))
             case .stop: try await stop(ControllerParams(json: params).controller)
             case .hello, .cancel, .ping, .deliver: break
             }
@@ -118,6 +119,19 @@ extension DriverService {
     ) async throws(LockerError) -> JSON {
         let controller = try startedController(params.controller)
         return try await controller.open(OpenCommand(params, readAt: readAt)).wire.json
+    }
+
+    private func act(_ params: ActParams) async throws -> JSON {
+        let action = try DeviceAction(params)
+        let controller = try startedController(params.controller)
+        guard let controller = controller as? any ActingController,
+            controller.capabilities.actions.contains(action.name)
+        else {
+            throw LockerError(
+                .invalidRequest,
+                "controller \"\(params.controller)\" has no action \(params.action)")
+        }
+        return try await controller.perform(action).wire
     }
 
     private func doors(_ id: String) async throws(LockerError) -> JSON {

@@ -23,7 +23,7 @@ final class UplinkService<Carrier: Uplink>: ModuleService {
             switch method {
             case .configure: try configure(ConfigureUplinkParams(json: params))
             case .deliver: try await deliver(DeliverParams(json: params))
-            case .hello, .start, .open, .doors, .stop, .cancel, .ping: break
+            case .hello, .start, .open, .doors, .act, .stop, .cancel, .ping: break
             }
             return [:]
         } catch let error as LockerError {

@@ -42,6 +42,16 @@ enum EventLine {
         case "door.held":
             guard let open = span("openMs"), let limit = span("limitMs") else { return nil }
             return "stands open for \(open); the limit is \(limit)"
+        case "controller.event":
+            guard let kind = text("kind"), let at = text("deviceAt") else { return nil }
+            let figures = event.members["figures"]?.objectValue?.members ?? []
+            return "\(kind) at \(at) by its own clock"
+                + figures.map { ", \($0.key) \($0.value.text)" }.joined()
+        case "controller.parcel":
+            guard let first = event.members["first"]?.intValue,
+                let last = event.members["last"]?.intValue
+            else { return nil }
+            return "entries \(first) to \(last) of its log, sealed for its server"
         case "sensor.suspect":
             guard let message = event.members["suspicion"]?["message"]?.stringValue else {
                 return "not suspected any more"

@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 import bench_scenarios  # noqa: E402, F401
 import ble_scenarios  # noqa: E402, F401
 import ble_driver_scenarios  # noqa: E402, F401
+import ble_log_scenarios  # noqa: E402, F401
 import commission_scenarios  # noqa: E402, F401
 import expander_scenarios  # noqa: E402, F401
 import gpio_scenarios  # noqa: E402, F401

@@ -1,0 +1,149 @@
+import LockerKit
+import Locks
+import Logging
+import SiteModel
+
+/// How far the logs that devices keep themselves have become events here.
+///
+/// A number that is kept in one with the events of its stretch makes each entry an event exactly once, whenever a process ends.
+final class DeviceLogs: Sendable {
+    private let cursors: Mutex<[String: Int64]>
+
+    init(_ kept: [String: Int64]) {
+        cursors = Mutex(kept)
+    }
+
+    /// The last entry of that controller that is an event; 0 before the first.
+    func cursor(of controller: String) -> Int64 {
+        cursors.withLock { $0[controller] ?? 0 }
+    }
+
+    /// What an earlier run left, where that could be read only now.
+    func merge(_ kept: [String: Int64]) {
+        cursors.withLock { $0.merge(kept) { max($0, $1) } }
+    }
+
+    /// What is new in a stretch of a log, and where the cursor stands after it; the cursor is moved.
+    func take(
+        _ log: DeviceLog, of controller: String, lockers: [Int: LockerIdentity]
+    ) -> (events: [EventBody], cursor: Int64, hasBegunAnew: Bool) {
+        cursors.withLock { cursors in
+            let known = cursors[controller]
+            var cursor = known ?? 0
+            // It was emptied, or is another device under the same name.
+            let hasBegunAnew = log.next <= cursor
+            if hasBegunAnew { cursor = 0 }
+            var events: [EventBody] = []
+            if let parcel = log.parcel, let last = parcel.entries?.upperBound, last > cursor {
+                events.append(.controllerParcel(controller: controller, parcel: parcel))
+            }
+            for entry in log.entries where entry.number > cursor {
+                // Nobody has missed what was there before this site knew the device.
+                let isFirst = events.isEmpty && (known == nil || hasBegunAnew)
+                let missed = isFirst ? 0 : entry.number - cursor - 1
+                events.append(
+                    .controllerEvent(
+                        controller: controller, locker: entry.locker.flatMap { lockers[$0] },
+                        entry: entry, missed: missed))
+                cursor = entry.number
+            }
+            cursor = max(cursor, log.parcel?.entries?.upperBound ?? 0)
+            cursors[controller] = cursor
+            return (events, cursor, hasBegunAnew)
+        }
+    }
+}
+
+extension CoreContext {
+    /// Makes events of what is new, and tells whether there was anything.
+    func note(_ log: DeviceLog, of plan: ControllerPlan) -> Bool {
+        let lockers = Dictionary(
+            plan.lockers.map { locker in
+                (
+                    locker.number,
+                    LockerIdentity(id: locker.id, address: "\(plan.id)/\(locker.number)")
+                )
+            }, uniquingKeysWith: { first, _ in first })
+        let (events, cursor, hasBegunAnew) = logs.take(log, of: plan.id, lockers: lockers)
+        if hasBegunAnew {
+            logger.warning(
+                "the log of \(plan.id) has begun anew: its next entry is \(log.next)",
+                metadata: ["controller": "\(plan.id)"])
+        }
+        guard !events.isEmpty else { return false }
+        self.events.append(events, noting: [.cursor(controller: plan.id, through: cursor)])
+        return true
+    }
+
+    /// Whether everything that was noted until now would survive a power cut, or nothing ever does by choice.
+    func isKept() async -> Bool {
+        guard let journal, journal.state != .memory else { return true }
+        do throws(JournalFailure) {
+            try await journal.record([], synced: true)
+            return true
+        } catch {
+            return false
+        }
+    }
+}
+
+// MARK: On the link
+
+extension Lane {
+    /// Between two looks at a device's log that had nothing more.
+    static let logPause: Duration = .seconds(10)
+    /// Stretches that are taken in one turn: an open may be waiting.
+    static let logStretches = 4
+
+    /// Takes what the device's own log has that is no event here yet. Needs the turn.
+    func collectLog(of id: String) async {
+        guard let station = stations[id], let device = station.controller as? any ActingController,
+            device.capabilities.actions.contains(.log), station.logDue <= context.clock.now
+        else { return }
+        stations[id]?.logDue = context.clock.now + Self.logPause
+        let life = life
+        for _ in 0..<Self.logStretches {
+            do throws(LockerError) {
+                let after = context.logs.cursor(of: id)
+                guard case .log(let log) = try await device.perform(.log(after: after)) else {
+                    return
+                }
+                guard life == self.life else { return }
+                guard context.note(log, of: station.plan) else { return }
+                // Only what cannot be lost any more is forgotten there.
+                guard await context.isKept() else { return }
+                guard device.capabilities.actions.contains(.forget) else { continue }
+                _ = try await device.perform(.forget(through: context.logs.cursor(of: id)))
+            } catch {
+                context.logger.info(
+                    "the log of \(id) was not read: \(error.message)",
+                    metadata: ["controller": "\(id)"])
+                return
+            }
+        }
+        stations[id]?.logDue = context.clock.now
+    }
+
+    /// Asks a device for something beyond opening.
+    func perform(
+        _ action: DeviceAction, controller id: String
+    ) async throws(LockerError) -> DeviceAnswer {
+        do {
+            try await turns.enter(.urgent)
+        } catch {
+            throw LockerError(.cancelled, "cancelled before \(id) was asked")
+        }
+        defer { turns.leave() }
+        guard let controller = stations[id]?.controller else { throw linkDown }
+        guard let device = controller as? any ActingController,
+            device.capabilities.actions.contains(action.name)
+        else {
+            let known = controller.capabilities.actions.map(\.rawValue).sorted()
+            throw LockerError(
+                .invalidRequest,
+                "\(id) cannot do \(action.name.rawValue); it \(known.isEmpty ? "has no actions" : "has \(known.joined(separator: ", "))")"
+            )
+        }
+        return try await device.perform(action)
+    }
+}
