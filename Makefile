@@ -15,7 +15,7 @@ ARGS ?=
 # `make test` treats warnings as errors; with a compiler newer than ours: make test LOCKERD_STRICT=0
 test test-tsan test-asan fuzz: export LOCKERD_STRICT ?= 1
 
-.PHONY: help deps bench-deps guest build release demo run test test-full test-tsan test-asan fuzz soak lint bench bench-lines bench-gpio install clean distclean
+.PHONY: help deps bench-deps guest build release demo run test test-full test-tsan test-asan fuzz soak lint bench bench-lines bench-gpio bench-ble install clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,13 +67,17 @@ soak: build ## Kills core and modules 5000 times and checks every promise (half 
 lint: deps ## Format of the Swift sources, Python and shell syntax
 	@scripts/lint
 
-bench: bench-deps release guest ## Speed and memory beside NUT's upsd and a bare echo, then bench-lines and bench-gpio; JSON in .build/bench
+bench: bench-deps release guest ## Speed and memory beside NUT's upsd and a bare echo, then bench-lines, bench-gpio and bench-ble; JSON in .build/bench
 	@$(PYTHON) scripts/bench $(ARGS)
 	@$(PYTHON) scripts/bench-lines $(if $(findstring --quick,$(ARGS)),--quick)
 	@$(PYTHON) scripts/bench-gpio $(if $(findstring --quick,$(ARGS)),--quick)
+	@$(PYTHON) scripts/bench-ble $(if $(findstring --quick,$(ARGS)),--quick)
 
 bench-gpio: release guest ## How exact pulses and edges are, on simulated GPIO chips; JSON in .build/bench
 	@$(PYTHON) scripts/bench-gpio $(ARGS)
+
+bench-ble: release guest ## How quickly towers are found and opened, over simulated Bluetooth; JSON in .build/bench
+	@$(PYTHON) scripts/bench-ble $(ARGS)
 
 # `sudo make install` often has no compiler in its PATH: then what is already built is installed.
 bench-lines: bench-deps release ## How serial lines are used, against boards that keep their time; JSON in .build/bench

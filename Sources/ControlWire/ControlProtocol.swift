@@ -6,7 +6,7 @@ package enum ControlProtocol {
     /// Another major number means that the two do not understand each other.
     package static let major = 1
     /// Grows with every addition.
-    package static let minor = 1
+    package static let minor = 2
     /// Where the daemon listens unless its configuration says otherwise.
     package static let defaultSocket = "/run/lockerd/control.sock"
 }

@@ -23,6 +23,7 @@ tower = "{tower}"
 address = "{address}"
 address_type = "{kind}"
 key_file = "{keys}"
+tower_pulse_ms = {pulse}
 lockers = 8
 first_id = 1
 bank = "main"
@@ -36,10 +37,10 @@ burst_ms = 600000
 """
 
 
-def link(peer, idle=10, poll=500, tower=ID, keys=None):
+def link(peer, idle=10, poll=500, tower=ID, keys=None, pulse=500):
     path = Path(keys or peer.key_file)
     path.chmod(0o600)
-    return LINK.format(tower=tower, address=peer.address, kind=peer.address_type, keys=path, idle=idle, poll=poll)
+    return LINK.format(tower=tower, address=peer.address, kind=peer.address_type, keys=path, idle=idle, poll=poll, pulse=pulse)
 
 
 class Site(Daemon):
