@@ -77,6 +77,7 @@ public struct DeviceLog: Sendable, Equatable {
 
 /// One entry of a device's log.
 public struct DeviceLogEntry: Sendable, Equatable {
+    /// Its number in that log, from 1.
     public let number: Int64
     /// What happened, in the driver's words: `access`, `forced-door`.
     public let kind: String
