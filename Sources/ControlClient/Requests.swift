@@ -77,6 +77,8 @@ public struct OpenCommand: Sendable {
     public var isMaintenance: Bool
     /// A token that the lock itself checks.
     public var token: Token?
+    /// Opens the locker that was opened last once more, by the right that was given for the first time.
+    public var isAgain = false
 
     /// A token with its authentication, as the back end issued them.
     public struct Token: Sendable {
@@ -108,6 +110,7 @@ public struct OpenCommand: Sendable {
         members["locker"] = locker.json
         terms.add(to: &members)
         if isMaintenance { members["maintenance"] = true }
+        if isAgain { members["again"] = true }
         members["token"] = token.map {
             ["payload": .string($0.payload), "payloadAuth": .string($0.payloadAuth)]
         }

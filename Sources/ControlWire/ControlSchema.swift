@@ -93,15 +93,16 @@ package enum ControlSchema {
     }
 
     private static let actParams =
-        """
+        ##"""
         {"type":"object","additionalProperties":false,"required":["controller","action"],"properties":{
           "controller":{"type":"string","minLength":1},
           "action":{"enum":["available","last-door","relay","revert","tap"]},
+          "locker":{"$ref":"#/$defs/selector"},
           "intervalMs":{"type":"integer","minimum":100,"maximum":2000},
           "count":{"type":"integer","minimum":0,"maximum":10},
           "clientInfo":{"type":"string","maxLength":500},
           "payload":{"type":"string","minLength":1},"payloadAuth":{"type":"string","minLength":1}}}
-        """
+        """##
 
     private static func result(_ method: ControlMethod) -> String {
         switch method {
@@ -167,6 +168,7 @@ package enum ControlSchema {
           "locker":{"$ref":"#/$defs/selector"},
           "key":{"$ref":"#/$defs/key"},"deadlineMs":{"$ref":"#/$defs/ms"},"waitMs":{"$ref":"#/$defs/ms"},
           "reason":{"$ref":"#/$defs/reason"},"maintenance":{"type":"boolean"},
+          "again":{"type":"boolean"},
           "token":{"type":"object","additionalProperties":false,"required":["payload","payloadAuth"],
             "properties":{"payload":{"type":"string","minLength":1},"payloadAuth":{"type":"string","minLength":1}}}}}
         """##

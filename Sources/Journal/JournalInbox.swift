@@ -55,6 +55,13 @@ struct JournalInbox {
         func shrink(_ isChosen: (JournalEntry) -> Bool) {
             items = items.map { item in
                 guard excess > 0, case .note(let entries, let promptly) = item else { return item }
+                // What says how far events have come goes with the first of them: it would stand for what is kept nowhere.
+                let isCounted = entries.contains(where: \.isCursor)
+                guard !isCounted else {
+                    guard entries.contains(where: isChosen) else { return item }
+                    excess -= entries.count
+                    return .note([], promptly: promptly)
+                }
                 let kept = entries.filter { entry in
                     guard excess > 0, isChosen(entry) else { return true }
                     excess -= 1
@@ -125,6 +132,12 @@ struct JournalBacklog {
         var excess = entries.count - limit
         guard excess > 0 else { return }
         dropped += excess
+        // What says how far events have come would stand for some that are kept nowhere.
+        entries.removeAll { entry in
+            guard excess > 0, entry.isCursor else { return false }
+            excess -= 1
+            return true
+        }
         // A lost event is a gap in a report; a lost result or entry of the audit is a gap in what is known.
         entries.removeAll { entry in
             guard excess > 0, entry.isEvent else { return false }

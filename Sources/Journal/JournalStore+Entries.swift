@@ -6,6 +6,7 @@ import SiteModel
 
 extension JournalEntry {
     var isEvent: Bool { if case .event = self { true } else { false } }
+    var isCursor: Bool { if case .cursor = self { true } else { false } }
 
     /// Of a locker, with what an earlier run left of it.
     func merged(with earlier: [String: KeptLocker]) -> JournalEntry {

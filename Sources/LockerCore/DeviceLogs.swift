@@ -47,7 +47,8 @@ final class DeviceLogs: Sendable {
                         entry: entry, missed: missed))
                 cursor = entry.number
             }
-            cursor = max(cursor, log.parcel?.entries?.upperBound ?? 0)
+            // Where nobody may read the entries, the parcel has them all the same.
+            if log.entries.isEmpty { cursor = max(cursor, log.parcel?.entries?.upperBound ?? 0) }
             cursors[controller] = cursor
             return (events, cursor, hasBegunAnew)
         }
@@ -76,14 +77,20 @@ extension CoreContext {
     }
 
     /// Whether everything that was noted until now would survive a power cut, or nothing ever does by choice.
+    ///
+    /// A disk that does not answer counts as one that keeps nothing.
     func isKept() async -> Bool {
         guard let journal, journal.state != .memory else { return true }
-        do throws(JournalFailure) {
-            try await journal.record([], synced: true)
-            return true
-        } catch {
-            return false
+        let answer = FirstAnswer<Bool>()
+        journal.submit([], synced: true) { result in
+            if case .success = result { answer.give(true) } else { answer.give(false) }
         }
+        return await patience.wait(for: answer, within: .seconds(1), otherwise: false)
+    }
+
+    /// Whether events can be kept at the moment. Where they cannot, a device is the safer place for its log.
+    var keepsEvents: Bool {
+        if case .broken? = journal?.state { false } else { true }
     }
 }
 
@@ -92,13 +99,16 @@ extension CoreContext {
 extension Lane {
     /// Between two looks at a device's log that had nothing more.
     static let logPause: Duration = .seconds(10)
+    /// Actions are refused while so many orders wait.
+    static let actQueue = 8
     /// Stretches that are taken in one turn: an open may be waiting.
     static let logStretches = 4
 
     /// Takes what the device's own log has that is no event here yet. Needs the turn.
     func collectLog(of id: String) async {
         guard let station = stations[id], let device = station.controller as? any ActingController,
-            device.capabilities.actions.contains(.log), station.logDue <= context.clock.now
+            device.capabilities.actions.contains(.log), station.logDue <= context.clock.now,
+            context.keepsEvents
         else { return }
         stations[id]?.logDue = context.clock.now + Self.logPause
         let life = life
@@ -112,6 +122,8 @@ extension Lane {
                 guard context.note(log, of: station.plan) else { return }
                 // Only what cannot be lost any more is forgotten there.
                 guard await context.isKept() else { return }
+                // Reading goes on another time: somebody waits for a door.
+                guard turns.waiting == 0 else { break }
                 guard device.capabilities.actions.contains(.forget) else { continue }
                 _ = try await device.perform(.forget(through: context.logs.cursor(of: id)))
             } catch {
@@ -128,8 +140,17 @@ extension Lane {
     func perform(
         _ action: DeviceAction, controller id: String
     ) async throws(LockerError) -> DeviceAnswer {
+        guard turns.waiting < Self.actQueue else {
+            throw LockerError(.busy, "link \(plan.name) has \(turns.waiting) orders waiting")
+        }
+        if let since = stations[id]?.missingSince, let miss = stations[id]?.lastMiss,
+            since <= miss.at
+        {
+            throw LockerError(.linkDown, miss.error.message)
+        }
         do {
-            try await turns.enter(.urgent)
+            // Whoever only asks goes behind whoever wants a door open.
+            try await turns.enter(.routine)
         } catch {
             throw LockerError(.cancelled, "cancelled before \(id) was asked")
         }

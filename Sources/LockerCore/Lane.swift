@@ -208,6 +208,7 @@ extension Lane {
         if isOnTime, let end = kept.withLock(\.self), context.clock.now < end { return }
         kept.withLock { $0 = nil }
         await read(id)
+        if isOnTime { await collectLog(of: id) }
     }
 
     /// Reads the doors. Needs the turn.
@@ -226,7 +227,6 @@ extension Lane {
             stations[id]?.provenAt = context.clock.now
             noteGood(id, isProof: true)
             context.note(doors, controller: id)
-            await collectLog(of: id)
         case .failure(let error):
             noteMiss(id, error)
         }

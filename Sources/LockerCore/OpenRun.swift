@@ -11,6 +11,7 @@ struct OpenRun: Sendable {
     /// One open at a time for each locker, door watch included: a second one must not be credited with the first one's door.
     let gate: Turnstile
     let token: OpenToken?
+    let isAgain: Bool
     let acceptedAt: ContinuousClock.Instant
     let deadline: ContinuousClock.Instant?
     /// Fires also what is out of service at that moment.
@@ -131,7 +132,8 @@ struct OpenRun: Sendable {
             try await keepIntent()
             shot = try await lane.fire(
                 OpenCommand(
-                    locker: locker.number, pulse: pulse, token: token, deadline: deadline),
+                    locker: locker.number, pulse: pulse, token: token, isAgain: isAgain,
+                    deadline: deadline),
                 controller: controller.id, supply: supply, ticket: ticket,
                 evenIfSilent: isMaintenance
             ) { refusal(isCharged) }

@@ -7,7 +7,9 @@ final class OperationRecord {
     enum Identity: Equatable, Sendable {
         /// Of an earlier run: what stands for it in the journal.
         case kept(fingerprint: String)
-        case open(locker: Int, reason: String?, token: OpenToken?, isMaintenance: Bool)
+        case open(
+            locker: Int, reason: String?, token: OpenToken?, isMaintenance: Bool,
+            isAgain: Bool = false)
         /// The scope as it was asked for: a site that has grown since makes no other request of it.
         case openAll(
             controller: String?, bank: String?, lockers: Set<LockerSelector>?, reason: String?,
@@ -40,11 +42,12 @@ extension OperationRecord.Identity {
     var text: String {
         switch self {
         case .kept(let fingerprint): fingerprint
-        case .open(let locker, let reason, let token, let isMaintenance):
-            Self.join([
-                "open", String(locker), reason, token?.payload, token?.payloadAuth,
-                String(isMaintenance),
-            ])
+        case .open(let locker, let reason, let token, let isMaintenance, let isAgain):
+            Self.join(
+                [
+                    "open", String(locker), reason, token?.payload, token?.payloadAuth,
+                    String(isMaintenance),
+                ] + (isAgain ? ["again"] : []))
         case .openAll(let controller, let bank, let lockers, let reason, let includes):
             Self.join([
                 "open-all", controller, bank, lockers.map(Self.list), reason, String(includes),

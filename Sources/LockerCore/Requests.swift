@@ -30,6 +30,8 @@ package struct OpenRequest: Sendable {
     package var deadline: Duration?
     package var reason: String?
     package var token: OpenToken?
+    /// The locker that was opened last is to be opened once more, by a right that was given for that.
+    package var isAgain = false
     /// Opens also what is out of service.
     package var isMaintenance: Bool
     package var peer: Peer

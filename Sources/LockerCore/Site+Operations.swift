@@ -19,7 +19,7 @@ extension Site {
         guard let view = snapshot.locker(request.locker) else { throw .unknown(request.locker) }
         let identity = OperationRecord.Identity.open(
             locker: view.identity.id, reason: request.reason, token: request.token,
-            isMaintenance: request.isMaintenance)
+            isMaintenance: request.isMaintenance, isAgain: request.isAgain)
         if let record = try await replay(
             request.key, identity, mayGuess: request.isMaintenance)
         {
@@ -37,7 +37,7 @@ extension Site {
                 deadline: request.deadline, acceptedAt: acceptedAt, peer: request.peer,
                 reason: request.reason, isMaintenance: request.isMaintenance))
         let run = run(
-            target, record, token: request.token,
+            target, record, token: request.token, isAgain: request.isAgain,
             deadline: request.deadline.map { acceptedAt + $0 },
             allowsOutOfService: request.isMaintenance, isMaintenance: request.isMaintenance
         )
@@ -170,11 +170,13 @@ extension Site {
 
     func run(
         _ target: Target, _ record: OperationRecord, token: OpenToken? = nil,
+        isAgain: Bool = false,
         deadline: ContinuousClock.Instant?, allowsOutOfService: Bool, isMaintenance: Bool = false
     ) -> OpenRun {
         OpenRun(
             context: context, target: target, operation: record.view.id, ticket: record.ticket,
-            gate: gate(target.identity.address), token: token, acceptedAt: record.acceptedAt,
+            gate: gate(target.identity.address), token: token, isAgain: isAgain,
+            acceptedAt: record.acceptedAt,
             deadline: deadline, allowsOutOfService: allowsOutOfService,
             isMaintenance: isMaintenance)
     }

@@ -1,7 +1,7 @@
 /// What some devices can do beyond opening and telling their doors. A device that keeps books of its own, as a tower does, has most of
 /// them; a relay board has none.
 public protocol ActingController: LockController {
-    /// Carries out one of the actions in ``Capabilities/actions``. Only ``DeviceAction/tap(intervalMilliseconds:count:)`` energises
+    /// Carries out one of the actions in ``Capabilities/actions``. Only ``DeviceAction/tap(locker:intervalMilliseconds:count:)`` energises
     /// anything.
     func perform(_ action: DeviceAction) async throws(LockerError) -> DeviceAnswer
 }
@@ -17,11 +17,20 @@ public enum DeviceAction: Sendable, Equatable {
     /// How many lockers are free, by its own numbers of their types.
     case available
     /// Takes back what the last open has changed in its books: the parcel did not fit.
-    case revert(clientInfo: String)
+    case revert(locker: Int, clientInfo: String)
     /// Fires the lock of the locker that was opened last a little, so that it can be heard: `count` times more.
-    case tap(intervalMilliseconds: Int, count: Int)
+    case tap(locker: Int, intervalMilliseconds: Int, count: Int)
     /// Whether the door that was opened last is open.
-    case lastDoor
+    case lastDoor(locker: Int)
+
+    /// The number of the locker on its controller that the caller means: such an action is about the one that was opened last, and is
+    /// refused where that was another.
+    public var locker: Int? {
+        switch self {
+        case .revert(let locker, _), .tap(let locker, _, _), .lastDoor(let locker): locker
+        case .log, .forget, .relay, .available: nil
+        }
+    }
 
     /// The action's name, as in ``Capabilities/actions``.
     public var name: Name {
@@ -55,6 +64,9 @@ public enum DeviceAnswer: Sendable, Equatable {
 
 /// A stretch of a device's own log, numbered without gaps from 1.
 public struct DeviceLog: Sendable, Equatable {
+    /// No entry has a higher number: whole numbers up to here are exact in every reader of JSON.
+    public static let highestNumber: Int64 = 1 << 53
+
     /// Number of the oldest entry it still has; its next one where it has none.
     public let oldest: Int64
     /// The number that its next entry will have: one that is not higher than what was asked for means that it began anew.

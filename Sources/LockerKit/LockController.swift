@@ -38,14 +38,18 @@ public struct OpenCommand: Sendable, Equatable {
     public let pulse: Duration
     /// What a tower needs to open by a token issued elsewhere; relayed unread.
     public let token: OpenToken?
+    /// Whether the locker that this controller opened last is to be opened once more. A device that has an order of its own for that takes
+    /// it by the right that was given for the first time; all others fire as usual.
+    public let isAgain: Bool
     /// The lock must not be energised at this moment of the context's clock or later; nil where it may be at any time.
     public let deadline: ContinuousClock.Instant?
 
     /// Makes the order.
     public init(
-        locker: Int, pulse: Duration, token: OpenToken? = nil,
+        locker: Int, pulse: Duration, token: OpenToken? = nil, isAgain: Bool = false,
         deadline: ContinuousClock.Instant? = nil
     ) {
+        self.isAgain = isAgain
         self.locker = locker
         self.pulse = pulse
         self.token = token

@@ -14,19 +14,25 @@ extension DeviceAction {
             return value
         }
         switch Name(rawValue: params.action) {
-        case .log: self = .log(after: Int64(try int("after")))
-        case .forget: self = .forget(through: Int64(try int("through")))
+        case .log: self = .log(after: Int64(try int("after", in: Self.numbers)))
+        case .forget: self = .forget(through: Int64(try int("through", in: Self.numbers)))
         case .relay: self = .relay(try SealedParcel(ParcelData(json: with, "with")))
         case .available: self = .available
-        case .revert: self = .revert(clientInfo: with["clientInfo"]?.stringValue ?? "")
+        case .revert:
+            self = .revert(
+                locker: try int("locker", in: 1...Int(UInt16.max)),
+                clientInfo: with["clientInfo"]?.stringValue ?? "")
         case .tap:
             self = .tap(
+                locker: try int("locker", in: 1...Int(UInt16.max)),
                 intervalMilliseconds: try int("intervalMs", in: Self.tapInterval),
                 count: try int("count", in: Self.tapCount))
-        case .lastDoor: self = .lastDoor
+        case .lastDoor: self = .lastDoor(locker: try int("locker", in: 1...Int(UInt16.max)))
         case nil: throw WireError("action is \"\(params.action)\", which is none")
         }
     }
+
+    private static let numbers = 0...Int(DeviceLog.highestNumber)
 
     /// Milliseconds between two taps, and how many there may be beyond the first: a coil that is tapped for long gets warm.
     package static let tapInterval = 100...2000
@@ -39,10 +45,15 @@ extension DeviceAction {
             case .log(let after): ["after": .int(after)]
             case .forget(let through): ["through": .int(through)]
             case .relay(let parcel): parcel.wire.json.objectValue ?? [:]
-            case .available, .lastDoor: [:]
-            case .revert(let info): ["clientInfo": .string(info)]
-            case .tap(let interval, let count):
-                ["intervalMs": .int(Int64(interval)), "count": .int(Int64(count))]
+            case .available: [:]
+            case .lastDoor(let locker): ["locker": .int(Int64(locker))]
+            case .revert(let locker, let info):
+                ["locker": .int(Int64(locker)), "clientInfo": .string(info)]
+            case .tap(let locker, let interval, let count):
+                [
+                    "locker": .int(Int64(locker)), "intervalMs": .int(Int64(interval)),
+                    "count": .int(Int64(count)),
+                ]
             }
         return ActParams(controller: controller, action: name.rawValue, with: with)
     }
@@ -92,10 +103,22 @@ extension DeviceAnswer {
 }
 
 extension DeviceLog {
+    /// To the year 9999: what can be written as a date.
+    package static let moments: ClosedRange<Int64> = 0...253_402_300_799
+
     package init(_ result: LogResult) throws(WireError) {
         guard result.entries.count <= LogResult.mostEntries else {
             throw WireError(
                 "result.entries has \(result.entries.count); want at most \(LogResult.mostEntries)")
+        }
+        let all =
+            [result.oldest, result.next] + result.entries.map(\.number)
+            + [result.parcel?.first, result.parcel?.last].compactMap(\.self)
+        guard all.allSatisfy({ 0...Self.highestNumber ~= $0 }) else {
+            throw WireError("a number of result is out of range; want 0 to \(Self.highestNumber)")
+        }
+        guard result.entries.allSatisfy({ Self.moments.contains($0.at) }) else {
+            throw WireError("at of an entry is out of range; want seconds since 1970")
         }
         self.init(
             oldest: result.oldest, next: result.next,

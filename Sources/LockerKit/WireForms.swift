@@ -36,7 +36,7 @@ extension OpenCommand {
             locker: params.locker, pulse: Duration(wireMilliseconds: params.pulseMilliseconds),
             token: params.token.map {
                 OpenToken(payload: $0.payload, payloadAuth: $0.payloadAuth)
-            },
+            }, isAgain: params.isAgain,
             deadline: params.withinMilliseconds.map { readAt + Duration(wireMilliseconds: $0) })
     }
 
@@ -51,7 +51,7 @@ extension OpenCommand {
             },
             token: token.map {
                 OpenParams.Token(payload: $0.payload, payloadAuth: $0.payloadAuth)
-            })
+            }, isAgain: isAgain)
     }
 }
 

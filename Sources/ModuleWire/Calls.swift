@@ -35,11 +35,14 @@ package struct OpenParams: Sendable, Equatable {
     /// How long from the reading of the line the lock may still be fired; nil means at any time.
     package let withinMilliseconds: Double?
     package let token: Token?
+    /// Whether the locker that was opened last is to be opened once more; left out where it is not.
+    package let isAgain: Bool
 
     package init(
         controller: String, locker: Int, pulseMilliseconds: Double,
-        withinMilliseconds: Double? = nil, token: Token? = nil
+        withinMilliseconds: Double? = nil, token: Token? = nil, isAgain: Bool = false
     ) {
+        self.isAgain = isAgain
         self.controller = controller
         self.locker = locker
         self.pulseMilliseconds = pulseMilliseconds
@@ -53,6 +56,7 @@ package struct OpenParams: Sendable, Equatable {
         locker = try fields.int("locker")
         pulseMilliseconds = try fields.milliseconds("pulseMs")
         withinMilliseconds = try fields.optionalMilliseconds("withinMs")
+        isAgain = fields.has("again") ? try fields.bool("again") : false
         if fields.has("token") {
             let token = try fields.fields("token")
             self.token = Token(
@@ -69,6 +73,7 @@ package struct OpenParams: Sendable, Equatable {
             "pulseMs": .double(pulseMilliseconds),
         ]
         object["withinMs"] = withinMilliseconds.map(JSON.double)
+        if isAgain { object["again"] = true }
         if let token {
             object["token"] = [
                 "payload": .string(token.payload), "payloadAuth": .string(token.payloadAuth),

@@ -9,8 +9,8 @@ import Testing
     private static let actions: [DeviceAction] = [
         .log(after: 41), .forget(through: 57),
         .relay(SealedParcel(payload: "00", payloadAuth: "ff")),
-        .available, .revert(clientInfo: "did not fit"), .tap(intervalMilliseconds: 200, count: 3),
-        .lastDoor,
+        .available, .revert(locker: 3, clientInfo: "did not fit"),
+        .tap(locker: 3, intervalMilliseconds: 200, count: 3), .lastDoor(locker: 4),
     ]
 
     @Test func `is understood as it was meant`() throws {
@@ -32,7 +32,8 @@ import Testing
             parcel: Self.parcel)
         let answers: [(DeviceAction, DeviceAnswer)] = [
             (.log(after: 41), .log(log)), (.available, .available([1: 8, 2: 0])),
-            (.lastDoor, .door(.open)), (.tap(intervalMilliseconds: 100, count: 0), .done),
+            (.lastDoor(locker: 1), .door(.open)),
+            (.tap(locker: 1, intervalMilliseconds: 100, count: 0), .done),
         ]
         for (action, answer) in answers {
             #expect(try DeviceAnswer(JSONReader.parse(answer.wire.text), to: action) == answer)
@@ -42,14 +43,27 @@ import Testing
     @Test(arguments: [
         #"{"controller":"n","action":"dance"}"#, #"{"controller":"n","action":"log"}"#,
         #"{"controller":"n","action":"log","with":{"after":-1}}"#,
-        #"{"controller":"n","action":"tap","with":{"intervalMs":10,"count":1}}"#,
-        #"{"controller":"n","action":"tap","with":{"intervalMs":500,"count":99}}"#,
+        #"{"controller":"n","action":"tap","with":{"locker":1,"intervalMs":10,"count":1}}"#,
+        #"{"controller":"n","action":"tap","with":{"intervalMs":500,"count":1}}"#,
         #"{"controller":"n","action":"relay","with":{"payload":"00"}}"#,
         #"{"controller":"n","action":"relay","with":{"payload":"0","payloadAuth":"1","first":9,"last":3}}"#,
     ])
     func `is refused where it makes no sense`(text: String) throws {
         let params = try ActParams(json: JSONReader.parse(text))
         #expect(throws: WireError.self) { _ = try DeviceAction(params) }
+    }
+
+    /// What cannot be a number or a date would end whoever writes it down.
+    @Test(arguments: [
+        #"{"oldest":1,"next":2,"entries":[{"number":1,"kind":"x","at":9300000000000000}]}"#,
+        #"{"oldest":1,"next":2,"entries":[{"number":1,"kind":"x","at":-62200000000}]}"#,
+        #"{"oldest":1,"next":2,"entries":[{"number":9223372036854775807,"kind":"x","at":0}]}"#,
+        #"{"oldest":1,"next":9223372036854775807,"entries":[]}"#,
+        #"{"oldest":-1,"next":1,"entries":[]}"#,
+    ])
+    func `has no answer that nobody could write down`(text: String) throws {
+        let json = try JSONReader.parse(text)
+        #expect(throws: WireError.self) { _ = try DeviceAnswer(json, to: .log(after: 0)) }
     }
 
     @Test func `has no answer of more entries than a line can bear`() throws {

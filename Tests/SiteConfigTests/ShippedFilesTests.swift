@@ -10,7 +10,7 @@ import Testing
 @Suite struct `The shipped files` {
     private static let folders = [
         "simulator": "Simulator", "modbus": "Modbus", "serial-board": "SerialBoard",
-        "gpio-expander": "GPIOExpander",
+        "gpio-expander": "GPIOExpander", "ble-tower": "BLETower",
         "http": "HTTPUplink",
     ]
     static let files = FileManager.default

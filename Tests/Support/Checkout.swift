@@ -44,12 +44,14 @@ package enum Checkout {
 
     /// Lays out module folders as an installation has them, from this build: `DIR/NAME/{module.toml,EXECUTABLE}`.
     package static func stageModules(
-        _ names: [String] = ["simulator", "modbus", "serial-board", "http", "gpio-expander"],
+        _ names: [String] = [
+            "simulator", "modbus", "serial-board", "http", "gpio-expander", "ble-tower",
+        ],
         in directory: String
     ) throws {
         let folders = [
             "simulator": "Simulator", "modbus": "Modbus", "serial-board": "SerialBoard",
-            "http": "HTTPUplink", "gpio-expander": "GPIOExpander",
+            "http": "HTTPUplink", "gpio-expander": "GPIOExpander", "ble-tower": "BLETower",
         ]
         for name in names {
             let target = "\(directory)/\(name)"

@@ -16,25 +16,33 @@ struct TowerAccess: Sendable {
         self.now = now
     }
 
-    /// A token for this tower.
-    func token() throws(LockerError) -> SessionToken {
+    /// A token for this tower, and when it ends, where that is known.
+    func token() throws(LockerError) -> (token: SessionToken, expires: Int64?) {
         switch plan.access {
         case .keys(let path):
             let file = try read(path) { json throws(KeyFile.Problem) in try KeyFile(json: json) }
             try check(file.tower, path)
             do throws(IssueRefusal) {
-                return try TokenIssuer(file.tower, file.ring).sessionToken(
-                    [.technician, .owner, .sync], client: "lockerd",
-                    duration: Limits.tokenDuration, at: now())
+                let made = now()
+                let token = try TokenIssuer(file.tower, file.ring).sessionToken(
+                    [.technician, .owner, .delivery, .sync], client: "lockerd",
+                    duration: Limits.tokenDuration, at: made)
+                return (token, made + Limits.tokenDuration)
             } catch {
                 throw LockerError(.refused, "no token for \(plan.id) out of \(path): \(error)")
             }
         case .token(let path):
+            var expires: Int64?
             let token = try read(path) { json throws(KeyFile.Problem) in
-                try SessionToken(json: json)
+                expires = json["expires"]?.intValue.map { Int64($0) }
+                return try SessionToken(json: json)
             }
             try check(token.tower, path)
-            return token
+            if let expires, expires <= now() {
+                throw LockerError(
+                    .refused, "the session token in \(path) is over; \(plan.id) needs a new one")
+            }
+            return (token, expires)
         }
     }
 

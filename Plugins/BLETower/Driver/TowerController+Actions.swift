@@ -6,6 +6,13 @@ import TowerLink
 extension TowerController {
     package func perform(_ action: DeviceAction) async throws(LockerError) -> DeviceAnswer {
         guard isStarted else { throw notStarted }
+        if let locker = action.locker {
+            // A tower knows the last one only, and it may be another one than the caller thinks.
+            guard let number = plan.numbers[locker] else {
+                throw LockerError(.unknownLocker, "no locker \(locker) on \(plan.id)")
+            }
+            try checkLast(locker, number)
+        }
         let end = context.clock.now + Limits.read
         do throws(TowerFault) {
             try await connect(until: end)
@@ -26,14 +33,20 @@ extension TowerController {
             return try await done(seen, until: end)
         case .relay(let parcel):
             guard let payload = bytes(fromHex: parcel.payload),
-                let auth = bytes(fromHex: parcel.payloadAuth)
-            else { throw TowerFault(.refused(nil), "a parcel is two texts of hexadecimal digits") }
+                let auth = bytes(fromHex: parcel.payloadAuth),
+                payload.count + auth.count <= Limits.parcel
+            else {
+                throw TowerFault(
+                    .refused(nil),
+                    "a parcel is two texts of hexadecimal digits, of \(Limits.parcel) bytes at most together"
+                )
+            }
             let push = Packet(.syncPush, [.payload: .bytes(payload), .payloadAuth: .bytes(auth)])
             return try await done(push, until: end)
-        case .revert(let info):
+        case .revert(_, let info):
             return try await done(
                 Packet(.revertLockerState, [.clientInfo: .text(info)]), until: end)
-        case .tap(let interval, let count):
+        case .tap(_, let interval, let count):
             let fields: [Dialect.Field: CBOR] = [
                 .tapInterval: .int(Int64(interval)), .tapCount: .int(Int64(count)),
             ]
@@ -93,17 +106,24 @@ extension TowerController {
         var (oldest, next) = (after + 1, Int64.max)
         if let status {
             guard let start = status.fields[.syncEventStart]?.intValue,
-                let count = status.fields[.syncEventCount]?.intValue, start > 0, count >= 0,
-                start < .max - count
+                let count = status.fields[.syncEventCount]?.intValue,
+                Self.numbers.contains(start), 0...DeviceLog.highestNumber - start ~= count
             else { throw wrong(status) }
             (oldest, next) = (start, start + count)
         }
         // A log that ends before what was asked for has begun anew.
         let first = next <= after ? oldest : max(after + 1, oldest)
         guard first < next else { return DeviceLog(oldest: oldest, next: next, entries: []) }
-        let parcel = status == nil ? nil : try await parcel(from: first, until: end)
+        // A little beyond: things happen while it is read.
+        let numbers = first...min(next, .max - Limits.logEntries) + Limits.logEntries
+        var parcel = status == nil ? nil : try await parcel(within: numbers, until: end)
         let entries = try await entries(
-            from: first, through: parcel?.entries?.upperBound, until: end)
+            within: numbers, through: parcel?.entries?.upperBound, until: end)
+        if let last = entries.last?.number, let sealed = parcel?.entries?.upperBound, last < sealed
+        {
+            // They have to end together; the parcel comes with the next stretch.
+            parcel = nil
+        }
         if status == nil {
             // Nobody says how long the log is; what there is tells as much as is needed.
             next = (entries.last?.number ?? after) + 1
@@ -113,15 +133,17 @@ extension TowerController {
     }
 
     private func parcel(
-        from first: Int64, until end: ContinuousClock.Instant
+        within numbers: ClosedRange<Int64>, until end: ContinuousClock.Instant
     ) async throws(TowerFault) -> SealedParcel? {
-        let pull = Packet(.syncPull, [.syncEventStart: .int(first)])
+        let pull = Packet(.syncPull, [.syncEventStart: .int(numbers.lowerBound)])
         let answer = try await ask(pull, for: .syncEvents, until: end)
         guard let start = answer.fields[.syncEventStart]?.intValue,
-            let count = answer.fields[.syncEventCount]?.intValue, start >= first,
-            0...Limits.logEntries ~= count,
-            start < .max - count, let payload = answer.fields[.payload]?.bytesValue,
-            let auth = answer.fields[.payloadAuth]?.bytesValue
+            let count = answer.fields[.syncEventCount]?.intValue,
+            0...Limits.logEntries ~= count, numbers.contains(start),
+            numbers.contains(start + max(count, 1) - 1),
+            let payload = answer.fields[.payload]?.bytesValue,
+            let auth = answer.fields[.payloadAuth]?.bytesValue,
+            payload.count <= Limits.sealedEntry * (Int(count) + 1), auth.count <= Limits.token
         else { throw wrong(answer) }
         guard count > 0 else { return nil }
         return SealedParcel(
@@ -130,10 +152,11 @@ extension TowerController {
 
     /// - Parameter last: nil where a page is enough.
     private func entries(
-        from first: Int64, through last: Int64?, until end: ContinuousClock.Instant
+        within numbers: ClosedRange<Int64>, through last: Int64?,
+        until end: ContinuousClock.Instant
     ) async throws(TowerFault) -> [DeviceLogEntry] {
         var found: [DeviceLogEntry] = []
-        var next = first
+        var next = numbers.lowerBound
         repeat {
             let read = Packet(.readEvents, [.syncEventStart: .int(next)])
             let page = try await permitted { () async throws(TowerFault) in
@@ -143,7 +166,8 @@ extension TowerController {
             guard let list = page.fields[.events]?.arrayValue else { throw wrong(page) }
             guard !list.isEmpty else { return found }
             for value in list {
-                guard let entry = entry(value), entry.number >= next else { throw wrong(page) }
+                guard let entry = entry(value), entry.number >= next, numbers.contains(entry.number)
+                else { throw wrong(page) }
                 next = entry.number + 1
                 if last.map({ entry.number <= $0 }) ?? true { found.append(entry) }
             }
@@ -157,7 +181,7 @@ extension TowerController {
             value.mapValue?[dialect.number(of: field)]?.intValue
         }
         guard let number = int(.eventID), let kind = int(.eventKind), let at = int(.eventTime),
-            number > 0, Self.times.contains(at)
+            Self.numbers.contains(number), DeviceLog.moments.contains(at)
         else { return nil }
         var figures: [String: Int64] = [:]
         for field in [.errorCode, .batteryMillivolts, .temperature] as [Dialect.Field] {
@@ -171,8 +195,8 @@ extension TowerController {
             locker: locker, figures: figures)
     }
 
-    /// To the year 9999: what can be written as a date.
-    private static let times: ClosedRange<Int64> = 0...253_402_300_799
+    /// More of them than any tower will ever have.
+    private static let numbers: ClosedRange<Int64> = 1...DeviceLog.highestNumber
 
     /// As words are written on the control socket.
     private static func word(_ kind: Dialect.EventKind) -> String {

@@ -16,6 +16,11 @@ package actor TowerController: ActingController {
     private(set) var isStarted = false
     private var session: TowerSession?
     private var attributes: TowerSession.Attributes?
+    /// The tower's number of the locker that it has opened last in this session, as far as that is certain, and when.
+    private var lastOpened: (number: Int, at: ContinuousClock.Instant)?
+    /// Seconds since 1970 at which the session ends, where that is known, and at which it is begun anew.
+    private var sessionEnds: Int64?
+    private var renewsAt: Int64?
     /// Counts commands, so that whoever waits for idleness sees that there was one.
     private var commands = 0
     private var isBusy = false
@@ -58,7 +63,6 @@ package actor TowerController: ActingController {
             throw LockerError(.unknownLocker, "no locker \(command.locker) on \(plan.id)")
         }
         guard isStarted else { throw notStarted }
-        let packet = try packet(command, number)
         let beganAt = context.clock.now
         let end = beganAt + Limits.open
         do throws(TowerFault) {
@@ -71,13 +75,17 @@ package actor TowerController: ActingController {
             throw LockerError(.cancelled, "cancelled before locker \(command.locker) fired")
         }
         try command.checkDeadline(at: context.clock.now)
+        let packet = try packet(command, number)
+        // Whatever comes of it, it is not what was opened last any more.
+        lastOpened = nil
         let answer: Packet
         do throws(TowerFault) {
             answer = try await ask(packet, until: end, before: command.deadline)
         } catch {
             throw error.fateful(name)
         }
-        try check(answer, opened: number, command.locker)
+        try check(answer, opened: number, command)
+        lastOpened = (number, context.clock.now)
         let after = try? await doors(until: end).first { $0.locker == command.locker }
         return OpenReport(
             evidence: .echo, doorAfter: after?.door.value,
@@ -105,21 +113,41 @@ package actor TowerController: ActingController {
 extension TowerController {
     private func packet(_ command: OpenCommand, _ number: Int) throws(LockerError) -> Packet {
         guard let token = command.token else {
+            if command.isAgain {
+                // The tower would open whatever it was.
+                try checkLast(command.locker, number, within: Limits.again)
+                return Packet(.reopenLocker)
+            }
             return Packet(.fireLock, [.lockerID: .int(Int64(number))])
         }
         guard let payload = bytes(fromHex: token.payload),
-            let auth = bytes(fromHex: token.payloadAuth)
+            let auth = bytes(fromHex: token.payloadAuth),
+            max(payload.count, auth.count) <= Limits.token
         else {
             throw LockerError(
-                .invalidRequest, "the token of a tower is two texts of hexadecimal digits")
+                .invalidRequest,
+                "the token of a tower is two texts of hexadecimal digits, of at most \(Limits.token) bytes each"
+            )
         }
         return Packet(
             .openLockerWithToken, [.payload: .bytes(payload), .payloadAuth: .bytes(auth)])
     }
 
+    /// Throws where this is not the locker that was opened last in this session.
+    func checkLast(
+        _ locker: Int, _ number: Int, within limit: Duration? = nil
+    ) throws(LockerError) {
+        guard let lastOpened, lastOpened.number == number,
+            limit.map({ context.clock.now - $0 < lastOpened.at }) ?? true
+        else {
+            throw LockerError(
+                .refused, "\(name) has not opened locker \(locker) last in this session")
+        }
+    }
+
     /// A token opens what its issuer has written into it, whatever the caller thinks.
     private func check(
-        _ answer: Packet, opened number: Int, _ locker: Int
+        _ answer: Packet, opened number: Int, _ command: OpenCommand
     ) throws(LockerError) {
         guard answer.message == .lockerOpened, let opened = answer.fields[.lockerID]?.intValue
         else {
@@ -132,9 +160,18 @@ extension TowerController {
             throw LockerError(.refused, "\(name) opened no locker", fired: .no, sent: .yes)
         }
         let own = plan.numbers.first { $0.value == opened }?.key
+        let which = "its locker \(opened)\(own.map { ", which is locker \($0) here" } ?? "")"
+        guard command.token != nil else {
+            throw LockerError(
+                .linkDown,
+                "\(name) was told to open locker \(command.locker) and says that it opened \(which)",
+                fired: .unknown, sent: .yes)
+        }
+        context.warning(
+            "a token that came for locker \(command.locker) opened another: \(name), \(which)")
         throw LockerError(
             .refused,
-            "the token was for another door: \(name) opened its locker \(opened)\(own.map { ", which is locker \($0) here" } ?? ""), and not locker \(locker)",
+            "the token was for another door: \(name) opened \(which), and not locker \(command.locker)",
             fired: .no, sent: .yes)
     }
 
@@ -172,8 +209,11 @@ extension TowerController {
             isBusy = false
             watchForIdleness()
         }
+        let limit = min(end, deadline ?? end)
         var tries = 0
         while true {
+            // Each time: whatever has passed since may have made it wrong.
+            try checkWanted(before: deadline)
             do throws(TowerFault) {
                 guard let session else { throw TowerFault(.away, "there is no connection") }
                 return try session.ask(packet, until: end)
@@ -182,36 +222,53 @@ extension TowerController {
                 let next = context.clock.now + (error.isBusy ? Limits.busyPause : .zero)
                 let isAgain =
                     error.isBusy ? tries <= Limits.busyTries : error.hasLostSession && tries == 1
-                guard isAgain, next < min(end, deadline ?? end), !Task.isCancelled else {
-                    dropWhatIsSpoilt()
+                guard isAgain, next < limit else {
+                    if session?.isAlive == false { disconnect() }
                     throw error
                 }
-                if error.isBusy { try? await context.clock.sleep(until: next, tolerance: nil) }
-                try await connect(until: end)
+                if error.isBusy { try await pause(until: next) }
             }
+            // The tower has refused what it was asked and done nothing: what goes wrong from here on does not change that.
+            try await connect(until: limit)
         }
+    }
+
+    /// Throws where nobody wants it any more.
+    private func checkWanted(before deadline: ContinuousClock.Instant?) throws(TowerFault) {
+        guard isStarted, !Task.isCancelled else {
+            throw TowerFault(.cancelled, "cancelled before anything was sent")
+        }
+        if let deadline, deadline <= context.clock.now {
+            throw TowerFault(.expired, "the deadline passed before the lock could fire")
+        }
+    }
+
+    private func pause(until moment: ContinuousClock.Instant) async throws(TowerFault) {
+        try? await context.clock.sleep(until: moment, tolerance: nil)
+        try checkWanted(before: nil)
     }
 }
 
 // MARK: The connection
 
 extension TowerController {
-    /// Gets to a session, where there is none.
+    /// Gets to a session, where there is none. Whatever goes wrong here is nothing that a command did.
     func connect(until end: ContinuousClock.Instant) async throws(TowerFault) {
         if let session, !session.isAlive { disconnect() }
         var tries = 0
-        while session?.hasSession != true {
+        while session?.hasSession != true || isSessionEnding {
+            try checkWanted(before: nil)
             do throws(TowerFault) {
                 try establish(until: end)
             } catch {
                 tries += 1
                 if case .refused = error.kind {} else { disconnect() }
                 let next = context.clock.now + Limits.busyPause
-                guard error.isBusy, tries <= Limits.busyTries, next < end, !Task.isCancelled else {
+                guard error.isBusy, tries <= Limits.busyTries, next < end else {
                     disconnect()
-                    throw error
+                    throw error.ofConnecting
                 }
-                try? await context.clock.sleep(until: next, tolerance: nil)
+                try await pause(until: next)
             }
         }
     }
@@ -224,14 +281,32 @@ extension TowerController {
             running = try reach(until: end)
             session = running
         }
-        let token: SessionToken
+        let (token, expires): (SessionToken, Int64?)
         do throws(LockerError) {
-            token = try access.token()
+            (token, expires) = try access.token()
         } catch {
             throw TowerFault(.away, error.message)
         }
-        try running.begin(token, at: access.now(), until: end)
+        lastOpened = nil
+        do throws(TowerFault) {
+            try running.begin(token, at: access.now(), until: end)
+        } catch {
+            // Attributes that have moved take a packet and answer nothing.
+            if error.kind == .late || error.kind == .dishonest { attributes = nil }
+            throw error
+        }
+        sessionEnds = expires
+        renewsAt = expires.map { $0 - Limits.sessionReserve }
         context.debug("\(name): a session")
+    }
+
+    /// Whether the session is to be begun anew: with a key whenever it ends soon, with a token where there is a newer one.
+    private var isSessionEnding: Bool {
+        guard let renewsAt, renewsAt <= access.now() else { return false }
+        if case .keys = plan.access { return true }
+        self.renewsAt = access.now() + Limits.tokenPause
+        guard let next = try? access.token().expires, let sessionEnds else { return false }
+        return next > sessionEnds
     }
 
     private func reach(until end: ContinuousClock.Instant) throws(TowerFault) -> TowerSession {
@@ -265,17 +340,17 @@ extension TowerController {
         guard let found = try Adapter.all().first(where: { $0.name == name }) else {
             throw .noAdapter("there is no adapter \(name)")
         }
-        // A stick that was plugged in again is off; where the rights are missing, somebody else has to switch it on.
-        if !found.isUp { try? found.powerOn() }
+        guard found.isUp else {
+            // A stick that was plugged in again is off; where the rights are missing, somebody else has to switch it on.
+            found.powerOnSoon()
+            throw .noAdapter("\(name) is off")
+        }
         return found.address
-    }
-
-    private func dropWhatIsSpoilt() {
-        if session?.isAlive == false { disconnect() }
     }
 
     private func disconnect() {
         session = nil
+        lastOpened = nil
         live.withLock { $0 = nil }
     }
 

@@ -9,6 +9,10 @@ struct TowerFault: Error, Equatable {
         case away
         /// No answer in time.
         case late
+        /// Nobody wants it any more; nothing was sent.
+        case cancelled
+        /// Its deadline has passed; nothing was sent.
+        case expired
         /// What came was not the tower's word, or none of the protocol's.
         case dishonest
         /// The tower says no; nil where its number is none of the dialect's.
@@ -53,6 +57,16 @@ struct TowerFault: Error, Equatable {
         kind == .refused(.noSession) || kind == .refused(.sessionUnknown)
     }
 
+    /// The same as a fault of getting to a session, where no command has gone out yet. A tower that grants none says so without proof.
+    var ofConnecting: TowerFault {
+        guard case .refused = kind, !isBusy else {
+            var fault = self
+            fault.wasSent = false
+            return fault
+        }
+        return TowerFault(.away, "it grants no session: \(words)")
+    }
+
     /// What a caller is told whose command moves nothing.
     func harmless(_ name: String) -> LockerError {
         LockerError(code, "\(name): \(words)", fired: .no, sent: wasSent ? .yes : .no)
@@ -63,7 +77,7 @@ struct TowerFault: Error, Equatable {
         let fired: LockerError.Fired
         switch kind {
         case .refused(.port), .refused(.memory), .refused(.unknown), .refused(nil): fired = .unknown
-        case .refused: fired = .no
+        case .refused, .cancelled, .expired: fired = .no
         case .away, .late, .dishonest: fired = wasSent ? .unknown : .no
         }
         return LockerError(
@@ -73,6 +87,8 @@ struct TowerFault: Error, Equatable {
     private var code: LockerError.Code {
         switch kind {
         case .away, .dishonest: .linkDown
+        case .cancelled: .cancelled
+        case .expired: .expired
         case .late: wasSent ? .timedOut : .linkDown
         case .refused(let code):
             switch code {

@@ -1,6 +1,8 @@
 /// What a device says of itself to everybody, as far as it concerns towers: pure bytes, after the Supplement to the Bluetooth Core
 /// Specification, part A, 1.
 package struct Advertisement: Equatable, Sendable {
+    private static let mostServices = 16
+
     package private(set) var services: [UUID128] = []
     package private(set) var name: String?
     /// Company and what it says.
@@ -21,6 +23,8 @@ package struct Advertisement: Equatable, Sendable {
         switch kind {
         case 0x06, 0x07:
             for start in stride(from: 0, to: value.count, by: 16) {
+                // No device tells as many, but anybody may advertise anything, again and again.
+                guard services.count < Self.mostServices else { return }
                 if let uuid = UUID128(overAir: Array(value[start..<min(start + 16, value.count)])) {
                     services.append(uuid)
                 }
@@ -36,7 +40,8 @@ package struct Advertisement: Equatable, Sendable {
     /// With what another one of the same device told; scan responses come by themselves.
     package func merged(with other: Advertisement) -> Advertisement {
         var all = self
-        all.services += other.services.filter { !services.contains($0) }
+        let more = other.services.filter { !services.contains($0) }
+        all.services += more.prefix(max(0, Self.mostServices - services.count))
         all.name = other.name ?? name
         all.manufacturer = other.manufacturer ?? manufacturer
         return all

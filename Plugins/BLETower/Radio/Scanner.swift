@@ -1,4 +1,5 @@
 import CBluetooth
+import Dispatch
 import Glibc
 
 /// An adapter of this machine.
@@ -24,11 +25,14 @@ package struct Adapter: Sendable, Equatable {
         }
     }
 
-    /// Switches it on.
-    package func powerOn() throws(BLEFault) {
-        let result = lkd_ble_power_on(index)
-        guard result == 0 else { throw BLEFault(result, "switching \(name) on") }
+    /// Switches it on, without waiting: a controller that hangs keeps whoever does that for ten seconds. Takes CAP_NET_ADMIN; without it
+    /// nothing happens.
+    package func powerOnSoon() {
+        let index = index
+        Self.switching.async { _ = lkd_ble_power_on(index) }
     }
+
+    private static let switching = DispatchQueue(label: "lockerd.adapter")
 }
 
 /// Listens for devices that advertise, by whichever interface of the kernel the rights of this process allow.

@@ -13,7 +13,8 @@ enum ActMethod {
 
     static func answer(_ call: Call) async throws(ControlFault) -> HeldResult {
         let params = try call.parameters(
-            "controller", "action", "intervalMs", "count", "clientInfo", "payload", "payloadAuth")
+            "controller", "action", "locker", "intervalMs", "count", "clientInfo", "payload",
+            "payloadAuth")
         let id = try params.string("controller", atMost: call.limits.lineBytes)
         let word = try params.string("action", atMost: call.limits.wordBytes)
         try call.grant.require(.view, to: "ask controllers")
@@ -29,7 +30,7 @@ enum ActMethod {
         let right: Right = [.available, .lastDoor].contains(name) ? .view : .maintenance
         try call.grant.require(
             right, to: "ask \(id) for \(word)", controller: view.id, bank: view.bank)
-        let action = try action(name, params, call)
+        let action = try action(name, params, call, id)
         call.log("\(id) \(word)")
         let answer = try await asking { () async throws(LockerError) in
             try await call.core.perform(action, controller: id, peer: call.grant.peer)
@@ -38,10 +39,10 @@ enum ActMethod {
     }
 
     private static func action(
-        _ name: DeviceAction.Name, _ params: Parameters, _ call: Call
+        _ name: DeviceAction.Name, _ params: Parameters, _ call: Call, _ id: String
     ) throws(ControlFault) -> DeviceAction {
         switch name {
-        case .lastDoor: return .lastDoor
+        case .lastDoor: return .lastDoor(locker: try locker(params, call, id))
         case .relay:
             return .relay(
                 SealedParcel(
@@ -49,14 +50,26 @@ enum ActMethod {
                     payloadAuth: try params.string("payloadAuth", atMost: call.limits.lineBytes)))
         case .revert:
             let info = try params.optionalString("clientInfo", atMost: 500)
-            return .revert(clientInfo: info ?? "")
+            return .revert(locker: try locker(params, call, id), clientInfo: info ?? "")
         case .tap:
             return .tap(
+                locker: try locker(params, call, id),
                 intervalMilliseconds: try params.optionalInteger(
                     "intervalMs", in: DeviceAction.tapInterval) ?? 500,
                 count: try params.optionalInteger("count", in: DeviceAction.tapCount) ?? 2)
         case .available, .log, .forget: return .available
         }
+    }
+
+    /// The number of the locker on this controller.
+    private static func locker(
+        _ params: Parameters, _ call: Call, _ id: String
+    ) throws(ControlFault) -> Int {
+        let address = try call.locker(LockerSelector(try params.locker("locker"))).identity.address
+        guard let slash = address.lastIndex(of: "/"), address[..<slash] == id,
+            let number = Int(address[address.index(after: slash)...])
+        else { throw .invalidParams("locker \(address) is not on \(id)", param: "locker") }
+        return number
     }
 
     private static func members(

@@ -9,11 +9,16 @@ import SiteModel
 enum OpenMethod {
     static func answer(_ call: Call) async throws(ControlFault) -> HeldResult {
         let params = try call.parameters(
-            "locker", "key", "deadlineMs", "waitMs", "reason", "token", "maintenance")
+            "locker", "key", "deadlineMs", "waitMs", "reason", "token", "maintenance",
+            "again")
         let selector = LockerSelector(try params.locker("locker"))
         let terms = try OperationTerms(params, call.limits)
         let token = try openToken(params, call.limits)
         let isMaintenance = try params.optionalBool("maintenance") ?? false
+        let isAgain = try params.optionalBool("again") ?? false
+        guard token == nil || !isAgain else {
+            throw .invalidParams("again and token are both given; want one of them", param: "again")
+        }
         // Whoever may open nothing at all is not told which lockers exist.
         try call.grant.require(.operate, to: "open lockers")
         let locker = try call.locker(selector)
@@ -27,12 +32,14 @@ enum OpenMethod {
         }
         call.log(address)
         // By the address that was checked: a reload may give the id to another locker meanwhile.
-        let request = OpenRequest(
+        var request = OpenRequest(
             locker: .address(address), key: terms.key, deadline: terms.deadline,
             reason: terms.reason, token: token, isMaintenance: isMaintenance, peer: call.grant.peer,
             arrivedAt: call.arrivedAt)
+        request.isAgain = isAgain
+        let wanted = request
         let view = try await asking { () async throws(LockerError) in
-            try await call.core.open(request, wait: terms.wait)
+            try await call.core.open(wanted, wait: terms.wait)
         }
         if let error = view.failure {
             var fault = ControlFault(error, of: view)

@@ -26,6 +26,13 @@ struct ActVerb: Verb {
         completion: .list(["available", "last-door", "revert", "tap", "relay"]))
     var action: String
 
+    @Option(
+        help: ArgumentHelp(
+            "last-door, revert, tap: the locker that is meant; refused where another one was opened last.",
+            valueName: "locker"),
+        completion: Completions.lockers)
+    var locker: String?
+
     @Option(help: ArgumentHelp("tap: the pause between two taps, 100-2000.", valueName: "ms"))
     var intervalMs: Int?
 
@@ -45,6 +52,9 @@ struct ActVerb: Verb {
     func validate() throws {
         guard (parcel != nil) == (action == "relay") else {
             throw ValidationError("--parcel belongs to relay, and relay needs it")
+        }
+        guard (locker != nil) == ["last-door", "revert", "tap"].contains(action) else {
+            throw ValidationError("--locker belongs to last-door, revert and tap, which need it")
         }
     }
 
@@ -70,6 +80,7 @@ struct ActVerb: Verb {
 
     private func params() throws -> JSONObject {
         var params: JSONObject = [:]
+        params["locker"] = locker.map { word in Int64(word).map { .int($0) } ?? .string(word) }
         params["intervalMs"] = intervalMs.map { .int(Int64($0)) }
         params["count"] = count.map { .int(Int64($0)) }
         params["clientInfo"] = info.map { .string($0) }

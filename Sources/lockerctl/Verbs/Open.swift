@@ -57,10 +57,24 @@ struct OpenVerb: Verb {
         completion: .file())
     var tokenFile: String?
 
+    @Flag(
+        help:
+            "Open the locker that its controller opened last once more, as a tower allows without a new token."
+    )
+    var again = false
+
+    func validate() throws {
+        guard !again || tokenFile == nil else {
+            throw ValidationError("give --again or --token-file")
+        }
+    }
+
     func execute() async throws {
-        let command = OpenCommand(
+        var command = OpenCommand(
             LockerSelector(locker), terms: options.terms, isMaintenance: maintenance,
             token: try tokenFile.map(TokenFile.read))
+        command.isAgain = again
+        let wanted = command
         let session = try await Session.start(global)
         let locker = locker
         let signals = Signals { number in
@@ -72,7 +86,7 @@ struct OpenVerb: Verb {
         defer { withExtendedLifetime(signals) {} }
         let result: OperationResult
         do throws(ControlError) {
-            result = try await session.client.open(command)
+            result = try await session.client.open(wanted)
         } catch {
             throw explain(error, session)
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daemon import PROGRAMS, Daemon, Refused
 from registry import scenario
-from towers import ID, KEY, BumbleTower, KernelTower
+from towers import ID, KEY, BumbleTower, BumbleTowers, KernelTower, bring_up
 from wall import Wall, eventually, expect, expect_between
 
 LINK = """
@@ -299,3 +299,44 @@ def a_draft_of_a_scan_serves():
         site.eventually("tower-0175", "ready", 20)
         expect(site.open("tower-0175/2")["outcome"], "opened", "an open")
         expect(peer.doors(), [2], "doors that came open")
+
+
+@scenario("tower")
+def one_adapter_serves_several_towers():
+    setups = [{"tower": f"01000000000001{n:02x}", "name": f"TOWER-{n}", "address": f"F0:F1:F2:F3:F4:{n:02X}"} for n in (1, 2, 3)]
+    with BumbleTowers(*setups) as peer:
+        links = {}
+        for number, setup in enumerate(setups):
+            keys = peer.folder / f"keys{number}.json"
+            keys.chmod(0o600)
+            text = LINK.format(tower=setup["tower"], address=setup["address"], kind="random", keys=keys, idle=10, poll=500, pulse=10)
+            links[f"tower{number}"] = text.replace('id = "north"', f'id = "tower{number}"').replace("first_id = 1", f"first_id = {1 + 100 * number}")
+        with Daemon(Wall(), links) as site:
+            for number in range(3):
+                site.eventually(f"tower{number}", "ready", 30)
+            for turn in range(6):
+                expect(site.open(f"tower{turn % 3}/{1 + turn}")["outcome"], "opened", f"open {turn}")
+            for number, setup in enumerate(setups):
+                expect(peer.doors(tower=setup["tower"]), [1 + number, 4 + number], f"doors of tower {number}")
+            # One that is gone keeps no other waiting.
+            peer.ask("advertise", on=False, tower=setups[0]["tower"])
+            peer.ask("drop", tower=setups[0]["tower"])
+            site.eventually("tower0", "faulted", 30)
+            began = time.monotonic()
+            expect(site.open("tower1/8")["outcome"], "opened", "an open beside a tower that is gone")
+            expect_between(time.monotonic() - began, 0, 4, "seconds that it took")
+
+
+@scenario("tower")
+def an_adapter_that_goes_and_comes_is_used_again():
+    with BumbleTower() as peer, Site(peer) as site:
+        site.eventually("north", "ready", 20)
+        subprocess.run(["hciconfig", "hci0", "down"], check=True)
+        found = site.eventually("north", "faulted", 20)
+        # The air tells a tower that its client is gone; these controllers forget to.
+        peer.ask("drop")
+        # The daemon may have the right to switch it on, and does; whoever is quicker, the tower is back.
+        subprocess.run(["hciconfig", "hci0", "up"], check=False)
+        bring_up(0)
+        site.eventually("north", "ready", 60)
+        expect(site.open("north/1")["outcome"], "opened", f"an open after that ({found['reason']})")

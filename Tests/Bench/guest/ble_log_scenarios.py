@@ -102,15 +102,21 @@ def a_tower_does_what_else_it_can():
         free = site.call("act", controller="north", action="available")["available"]
         expect(sum(free.values()), 16, f"free lockers ({free})")
         try:
-            site.call("act", controller="north", action="last-door")
+            site.call("act", controller="north", action="last-door", locker="north/5")
             raise AssertionError("it knows of an open that was not")
         except Refused as problem:
             expect(problem.code, "REFUSED", f"the door of nothing ({problem})")
         site.open("north/5")
-        expect(site.call("act", controller="north", action="last-door")["door"], "open", "the door that was opened last")
+        expect(site.call("act", controller="north", action="last-door", locker="north/5")["door"], "open", "the door that was opened last")
         peer.ask("door", locker=5, action="close")
-        expect(site.call("act", controller="north", action="last-door")["door"], "closed", "the same when it is closed")
-        site.call("act", controller="north", action="tap", intervalMs=200, count=3)
+        expect(site.call("act", controller="north", action="last-door", locker="north/5")["door"], "closed", "the same when it is closed")
+        site.call("act", controller="north", action="tap", locker="north/5", intervalMs=200, count=3)
+        site.call("act", controller="north", action="revert", locker="north/5", clientInfo="did not fit")
+        try:
+            site.call("act", controller="north", action="revert", locker="north/6")
+            raise AssertionError("it takes back what was not")
+        except Refused as problem:
+            expect(problem.code, "REFUSED", f"another locker ({problem})")
         # Orders of the server, carried by who cannot read them; once, however often they are carried.
         sealed = server(peer, 1, 20)
         for _ in range(2):
@@ -124,3 +130,39 @@ def a_tower_does_what_else_it_can():
             expect(problem.code, "REFUSED", f"orders of somebody else ({problem})")
         done = subprocess.run([PROGRAMS / "lockerctl", "--socket", site.path, "act", "north", "available"], capture_output=True, text=True, timeout=60)
         expect((done.returncode, "free" in done.stdout), (0, True), f"lockerctl act ({done.stdout}{done.stderr})")
+
+
+@scenario("tower")
+def a_door_that_was_opened_last_is_opened_again_without_a_new_token():
+    with BumbleTower() as peer, Site(peer) as site:
+        site.eventually("north", "ready", 20)
+        expect(site.open("north/5", token=token(peer.key_file, "--locker", 5))["outcome"], "opened", "an open by token")
+        peer.ask("door", locker=5, action="close")
+        eventually("the door is closed", lambda: site.locker("north/5")["door"] == "closed")
+        expect(site.open("north/5", again=True)["outcome"], "opened", "the same door again")
+        for locker, why in (("north/6", "a door that was not the last"), ("north/5", "the last door, in a session that has ended")):
+            if locker == "north/5":
+                peer.ask("drop")
+                eventually("the session is over", lambda: peer.ask("state")["links"] == 0 or site.controller("north")["state"] != "ready", 30)
+                site.eventually("north", "ready", 30)
+            try:
+                site.open(locker, again=True)
+                raise AssertionError(f"{why} was opened")
+            except Refused as problem:
+                expect((problem.code, problem.data["fired"]), ("REFUSED", "no"), why)
+        expect(peer.doors(), [5, 5], "doors that came open")
+
+
+@scenario("tower")
+def a_session_is_begun_anew_before_it_ends():
+    with BumbleTower() as peer, Site(peer, poll=5000) as site:
+        site.eventually("north", "ready", 20)
+        client = site.client()
+        client.call("subscribe", types=["controller.state"])
+        # A session ends with its token, after an hour; nobody is to notice.
+        for _ in range(5):
+            time.sleep(1500)
+            expect(site.open("north/2")["outcome"] in ("opened", "already-open"), True, "an open after half an hour more")
+            peer.ask("door", locker=2, action="close")
+        client.call("version")
+        expect(client.events, [], "changes of the tower's state in two hours")
