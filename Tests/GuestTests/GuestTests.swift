@@ -60,18 +60,27 @@ struct `The GPIO shim` {
 /// Towers that are not the daemon's, tried by a central that is not the daemon's.
 @Suite(.enabled(if: Guest.whyNot == nil || Checkout.isCI, "\(Guest.whyNot ?? "")"))
 struct `Towers with Bluetooth` {
-    @Test func `open by token, refuse the rest, and break when told to`() async throws {
+    /// What the daemon is tried against, by a central that is not the daemon's.
+    @Test(.enabled(if: Guest.runsAll, "takes a minute: CI runs it, or LOCKERD_GUEST_ALL=1"))
+    func `open by token, refuse the rest, and break when told to`() async throws {
         let found = try await Guest.run("ble", virtualTime: true, within: .seconds(600))
         #expect(found.count > 8)
         for (name, failure) in found { #expect(failure == "", "\(name)") }
     }
 
-    @Test func `are controllers like any other`() async throws {
+    @Test func `are controllers like any other`() async throws { try await run("tower", 8) }
+
+    @Test(.enabled(if: Guest.runsAll, "takes two minutes: CI runs it, or LOCKERD_GUEST_ALL=1"))
+    func `come and go, are busy, far away or somebody else's`() async throws {
+        try await run("radio", 10)
+    }
+
+    private func run(_ group: String, _ least: Int) async throws {
         try await withTemporaryDirectory { folder in
             try Guest.layOutPrograms(in: folder)
             let found = try await Guest.run(
-                "tower", virtualTime: true, programs: folder, within: .seconds(600))
-            #expect(found.count > 10)
+                group, virtualTime: true, programs: folder, within: .seconds(600))
+            #expect(found.count > least)
             for (name, failure) in found { #expect(failure == "", "\(name)") }
         }
     }

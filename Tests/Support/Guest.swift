@@ -37,6 +37,10 @@ package enum Guest {
         return text.trimmingCharacters(in: .whitespacesAndNewlines)
     }()
 
+    /// Whether also those scenarios run whose ground others cover in less detail.
+    package static let runsAll =
+        Checkout.isCI || ProcessInfo.processInfo.environment["LOCKERD_GUEST_ALL"] != nil
+
     /// What became of each scenario, by name: empty where it passed, otherwise why it failed.
     ///
     /// All of them run in one guest, one after the other. What they measure is printed.

@@ -96,13 +96,13 @@ def a_tower_is_a_controller_like_any_other():
         serves(peer)
 
 
-@scenario("tower")
+@scenario("radio")
 def a_tower_on_the_kernels_own_stack_is_one_too():
     with KernelTower() as peer:
         serves(peer)
 
 
-@scenario("tower")
+@scenario("radio")
 def a_small_mtu_is_enough():
     with BumbleTower(mtu=23) as peer, Site(peer) as site:
         site.eventually("north", "ready", 20)
@@ -181,7 +181,7 @@ def a_tower_that_hangs_up_in_the_middle_leaves_a_truth():
         eventually("the door is told", lambda: site.locker("north/1")["door"] == "open", 20)
 
 
-@scenario("tower")
+@scenario("radio")
 def a_tower_that_is_busy_is_asked_again():
     with BumbleTower() as peer, Site(peer) as site:
         site.eventually("north", "ready", 20)
@@ -197,7 +197,7 @@ def a_tower_that_is_busy_is_asked_again():
         expect(peer.doors(), [1], "doors that came open")
 
 
-@scenario("tower")
+@scenario("radio")
 def a_tower_that_is_gone_is_a_state_and_comes_back():
     with BumbleTower() as peer, Site(peer) as site:
         site.eventually("north", "ready", 20)
@@ -212,7 +212,7 @@ def a_tower_that_is_gone_is_a_state_and_comes_back():
         expect(peer.doors(), [1], "doors that came open")
 
 
-@scenario("tower")
+@scenario("radio")
 def a_tower_that_is_another_one_is_not_opened():
     with BumbleTower() as peer:
         other = "0100000000000999"
@@ -223,7 +223,7 @@ def a_tower_that_is_another_one_is_not_opened():
         expect(peer.doors(), [], "doors that came open")
 
 
-@scenario("tower")
+@scenario("radio")
 def a_connection_that_nobody_uses_is_given_back():
     with BumbleTower() as peer, Site(peer, idle=2, poll=60_000) as site:
         site.eventually("north", "ready", 20)
@@ -265,7 +265,7 @@ def scan(*words, prefix=()):
     return subprocess.run([*prefix, PROGRAMS / "lockerctl", "scan", "ble", "--seconds", "3", *words], capture_output=True, text=True, timeout=60)
 
 
-@scenario("tower")
+@scenario("radio")
 def a_scan_finds_towers_by_whichever_way_is_open():
     for options in ({}, {"legacy": True}):
         with BumbleTower(**options) as peer:
@@ -288,7 +288,7 @@ def a_scan_finds_towers_by_whichever_way_is_open():
     expect((done.returncode, "no Bluetooth adapter" in done.stderr), (1, True), f"a scan without an adapter ({done.stderr})")
 
 
-@scenario("tower")
+@scenario("radio")
 def a_draft_of_a_scan_serves():
     """What an installer does: scan, make keys, put both into place."""
     with BumbleTower() as peer, Site(peer) as site:
@@ -301,7 +301,7 @@ def a_draft_of_a_scan_serves():
         expect(peer.doors(), [2], "doors that came open")
 
 
-@scenario("tower")
+@scenario("radio")
 def one_adapter_serves_several_towers():
     setups = [{"tower": f"01000000000001{n:02x}", "name": f"TOWER-{n}", "address": f"F0:F1:F2:F3:F4:{n:02X}"} for n in (1, 2, 3)]
     with BumbleTowers(*setups) as peer:
@@ -327,7 +327,7 @@ def one_adapter_serves_several_towers():
             expect_between(time.monotonic() - began, 0, 4, "seconds that it took")
 
 
-@scenario("tower")
+@scenario("radio")
 def an_adapter_that_goes_and_comes_is_used_again():
     with BumbleTower() as peer, Site(peer) as site:
         site.eventually("north", "ready", 20)

@@ -153,7 +153,7 @@ def a_door_that_was_opened_last_is_opened_again_without_a_new_token():
         expect(peer.doors(), [5, 5], "doors that came open")
 
 
-@scenario("tower")
+@scenario("radio")
 def a_session_is_begun_anew_before_it_ends():
     with BumbleTower() as peer, Site(peer, poll=5000) as site:
         site.eventually("north", "ready", 20)
