@@ -7,57 +7,85 @@ import SiteModel
 ///
 /// A number that is kept in one with the events of its stretch makes each entry an event exactly once, whenever a process ends.
 final class DeviceLogs: Sendable {
-    private let cursors: Mutex<[String: Int64]>
+    private struct State {
+        /// By controller, or by controller and device where that has a name.
+        var cursors: [String: Int64]
+        /// The devices that were met in this run, by controller.
+        var sources: [String: String] = [:]
 
-    init(_ kept: [String: Int64]) {
-        cursors = Mutex(kept)
+        func key(_ controller: String) -> String {
+            sources[controller].map { "\(controller) \($0)" } ?? controller
+        }
     }
 
-    /// The last entry of that controller that is an event; 0 before the first.
+    /// What a stretch came to.
+    struct News {
+        var events: [EventBody] = []
+        /// Under which name the cursor is kept, and where it stands.
+        var key = ""
+        var cursor: Int64 = 0
+        var hasBegunAnew = false
+        /// It was asked for from the wrong place on, as nobody knew yet whose log it is.
+        var mustBeAskedAgain = false
+    }
+
+    private let state: Mutex<State>
+
+    init(_ kept: [String: Int64]) {
+        state = Mutex(State(cursors: kept))
+    }
+
+    /// The last entry of that controller's device that is an event; 0 before the first, and while nobody knows which device that is.
     func cursor(of controller: String) -> Int64 {
-        cursors.withLock { $0[controller] ?? 0 }
+        state.withLock { $0.cursors[$0.key(controller)] ?? 0 }
     }
 
     /// What an earlier run left, where that could be read only now.
     func merge(_ kept: [String: Int64]) {
-        cursors.withLock { $0.merge(kept) { max($0, $1) } }
+        state.withLock { $0.cursors.merge(kept) { max($0, $1) } }
     }
 
-    /// What is new in a stretch of a log, and where the cursor stands after it; the cursor is moved.
+    /// What is new in a stretch of a log that was asked for behind `after`; the cursor is moved.
     func take(
-        _ log: DeviceLog, of controller: String, lockers: [Int: LockerIdentity]
-    ) -> (events: [EventBody], cursor: Int64, hasBegunAnew: Bool) {
-        cursors.withLock { cursors in
-            let known = cursors[controller]
-            var cursor = known ?? 0
-            // It was emptied, or is another device under the same name.
-            let hasBegunAnew = log.next <= cursor
-            if hasBegunAnew { cursor = 0 }
-            var events: [EventBody] = []
-            if let parcel = log.parcel, let last = parcel.entries?.upperBound, last > cursor {
-                events.append(.controllerParcel(controller: controller, parcel: parcel))
+        _ log: DeviceLog, of controller: String, askedAfter after: Int64,
+        lockers: [Int: LockerIdentity]
+    ) -> News {
+        state.withLock { state in
+            state.sources[controller] = log.source
+            var news = News(key: state.key(controller))
+            let known = state.cursors[news.key]
+            news.cursor = known ?? 0
+            // It was emptied.
+            news.hasBegunAnew = log.next <= news.cursor
+            if news.hasBegunAnew { news.cursor = 0 }
+            news.mustBeAskedAgain = after != news.cursor && !news.hasBegunAnew
+            guard !news.mustBeAskedAgain else { return news }
+            if let parcel = log.parcel, let last = parcel.entries?.upperBound, last > news.cursor {
+                news.events.append(.controllerParcel(controller: controller, parcel: parcel))
             }
-            for entry in log.entries where entry.number > cursor {
+            for entry in log.entries where entry.number > news.cursor {
                 // Nobody has missed what was there before this site knew the device.
-                let isFirst = events.isEmpty && (known == nil || hasBegunAnew)
-                let missed = isFirst ? 0 : entry.number - cursor - 1
-                events.append(
+                let isFirst = news.cursor == 0 && (known == nil || news.hasBegunAnew)
+                let missed = isFirst ? 0 : entry.number - news.cursor - 1
+                news.events.append(
                     .controllerEvent(
                         controller: controller, locker: entry.locker.flatMap { lockers[$0] },
                         entry: entry, missed: missed))
-                cursor = entry.number
+                news.cursor = entry.number
             }
             // Where nobody may read the entries, the parcel has them all the same.
-            if log.entries.isEmpty { cursor = max(cursor, log.parcel?.entries?.upperBound ?? 0) }
-            cursors[controller] = cursor
-            return (events, cursor, hasBegunAnew)
+            if log.entries.isEmpty {
+                news.cursor = max(news.cursor, log.parcel?.entries?.upperBound ?? 0)
+            }
+            state.cursors[news.key] = news.cursor
+            return news
         }
     }
 }
 
 extension CoreContext {
-    /// Makes events of what is new, and tells whether there was anything.
-    func note(_ log: DeviceLog, of plan: ControllerPlan) -> Bool {
+    /// Makes events of what is new, and tells whether there may be more.
+    func note(_ log: DeviceLog, of plan: ControllerPlan, askedAfter after: Int64) -> Bool {
         let lockers = Dictionary(
             plan.lockers.map { locker in
                 (
@@ -65,14 +93,14 @@ extension CoreContext {
                     LockerIdentity(id: locker.id, address: "\(plan.id)/\(locker.number)")
                 )
             }, uniquingKeysWith: { first, _ in first })
-        let (events, cursor, hasBegunAnew) = logs.take(log, of: plan.id, lockers: lockers)
-        if hasBegunAnew {
+        let news = logs.take(log, of: plan.id, askedAfter: after, lockers: lockers)
+        if news.hasBegunAnew {
             logger.warning(
                 "the log of \(plan.id) has begun anew: its next entry is \(log.next)",
                 metadata: ["controller": "\(plan.id)"])
         }
-        guard !events.isEmpty else { return false }
-        self.events.append(events, noting: [.cursor(controller: plan.id, through: cursor)])
+        guard !news.events.isEmpty else { return news.mustBeAskedAgain }
+        events.append(news.events, noting: [.cursor(controller: news.key, through: news.cursor)])
         return true
     }
 
@@ -119,7 +147,7 @@ extension Lane {
                     return
                 }
                 guard life == self.life else { return }
-                guard context.note(log, of: station.plan) else { return }
+                guard context.note(log, of: station.plan, askedAfter: after) else { return }
                 // Only what cannot be lost any more is forgotten there.
                 guard await context.isKept() else { return }
                 // Reading goes on another time: somebody waits for a door.

@@ -71,6 +71,8 @@ public struct DeviceLog: Sendable, Equatable {
     public let oldest: Int64
     /// The number that its next entry will have: one that is not higher than what was asked for means that it began anew.
     public let next: Int64
+    /// Names the device whose log it is, so that another one in its place is not taken for it; nil where there is no such name.
+    public let source: String?
     /// Oldest first, beginning with the one behind what was asked for where it is still there.
     public let entries: [DeviceLogEntry]
     /// The same stretch as the device has sealed it for its server; nil where nobody may carry it.
@@ -78,8 +80,10 @@ public struct DeviceLog: Sendable, Equatable {
 
     /// Makes a stretch.
     public init(
-        oldest: Int64, next: Int64, entries: [DeviceLogEntry], parcel: SealedParcel? = nil
+        oldest: Int64, next: Int64, source: String? = nil, entries: [DeviceLogEntry],
+        parcel: SealedParcel? = nil
     ) {
+        self.source = source
         self.oldest = oldest
         self.next = next
         self.entries = entries

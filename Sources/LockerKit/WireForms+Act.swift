@@ -121,7 +121,7 @@ extension DeviceLog {
             throw WireError("at of an entry is out of range; want seconds since 1970")
         }
         self.init(
-            oldest: result.oldest, next: result.next,
+            oldest: result.oldest, next: result.next, source: result.source,
             entries: result.entries.map {
                 DeviceLogEntry(
                     number: $0.number, kind: $0.kind, at: $0.at, locker: $0.locker,
@@ -131,7 +131,7 @@ extension DeviceLog {
 
     package var wire: LogResult {
         LogResult(
-            oldest: oldest, next: next,
+            oldest: oldest, next: next, source: source,
             entries: entries.map {
                 LogResult.Entry(
                     number: $0.number, kind: $0.kind, at: $0.at, locker: $0.locker,

@@ -87,10 +87,14 @@ package struct LogResult: Sendable, Equatable {
 
     package let oldest: Int64
     package let next: Int64
+    package let source: String?
     package let entries: [Entry]
     package let parcel: ParcelData?
 
-    package init(oldest: Int64, next: Int64, entries: [Entry], parcel: ParcelData?) {
+    package init(
+        oldest: Int64, next: Int64, source: String? = nil, entries: [Entry], parcel: ParcelData?
+    ) {
+        self.source = source
         self.oldest = oldest
         self.next = next
         self.entries = entries
@@ -101,6 +105,7 @@ package struct LogResult: Sendable, Equatable {
         let fields = try Fields(json, "result")
         oldest = Int64(try fields.int("oldest"))
         next = Int64(try fields.int("next"))
+        source = try fields.optionalString("source")
         entries = try fields.list("entries") { fields throws(WireError) in
             Entry(
                 number: Int64(try fields.int("number")), kind: try fields.string("kind"),
@@ -135,6 +140,7 @@ package struct LogResult: Sendable, Equatable {
                     return .object(object)
                 }),
         ]
+        object["source"] = source.map(JSON.string)
         object["parcel"] = parcel.map(\.json)
         return .object(object)
     }

@@ -113,7 +113,10 @@ extension TowerController {
         }
         // A log that ends before what was asked for has begun anew.
         let first = next <= after ? oldest : max(after + 1, oldest)
-        guard first < next else { return DeviceLog(oldest: oldest, next: next, entries: []) }
+        let source = plan.tower.description
+        guard first < next else {
+            return DeviceLog(oldest: oldest, next: next, source: source, entries: [])
+        }
         // A little beyond: things happen while it is read.
         let numbers = first...min(next, .max - Limits.logEntries) + Limits.logEntries
         var parcel = status == nil ? nil : try await parcel(within: numbers, until: end)
@@ -129,7 +132,8 @@ extension TowerController {
             next = (entries.last?.number ?? after) + 1
             oldest = entries.first?.number ?? next
         }
-        return DeviceLog(oldest: oldest, next: next, entries: entries, parcel: parcel)
+        return DeviceLog(
+            oldest: oldest, next: next, source: source, entries: entries, parcel: parcel)
     }
 
     private func parcel(

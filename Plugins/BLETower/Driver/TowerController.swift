@@ -312,11 +312,13 @@ extension TowerController {
     private func reach(until end: ContinuousClock.Instant) throws(TowerFault) -> TowerSession {
         let socket: BLESocket
         do throws(BLEFault) {
-            socket = try BLESocket(plan.address, from: try adapter(), until: end)
+            socket = try BLESocket(plan.address, from: try adapter())
+            // Before it is connected: whoever stops this does not wait for a tower that is far away.
+            live.withLock { $0 = socket }
+            try socket.finish(until: end)
         } catch {
             throw TowerFault(error)
         }
-        live.withLock { $0 = socket }
         do throws(TowerFault) {
             let made = try TowerSession(
                 socket, isAlive: { socket.isAlive }, known: attributes, until: end)

@@ -16,10 +16,8 @@ package final class BLESocket: ATTChannel, Sendable {
     private let descriptor: Int32
     private let address: BLEAddress
 
-    /// Connects, or gives up at `end`; gives up at once what no adapter can do.
-    package init(
-        _ address: BLEAddress, from adapter: BLEAddress? = nil, until end: ContinuousClock.Instant
-    ) throws(BLEFault) {
+    /// Begins to connect; ``finish(until:)`` has to follow.
+    package init(_ address: BLEAddress, from adapter: BLEAddress? = nil) throws(BLEFault) {
         let isRandom = address.kind == .random
         let made =
             adapter.map { lkd_ble_connect($0.bytes, address.bytes, isRandom) }
@@ -27,8 +25,11 @@ package final class BLESocket: ATTChannel, Sendable {
         guard made >= 0 else { throw BLEFault(made, "connecting to \(address)") }
         descriptor = made
         self.address = address
+    }
+
+    /// Waits for the connection, or gives up at `end`; then this is of no more use, and letting go of it ends the attempt.
+    package func finish(until end: ContinuousClock.Instant) throws(BLEFault) {
         guard wait(descriptor, for: Int16(POLLOUT), until: end) else {
-            // Closing it ends the attempt.
             throw .late("\(address) is not in reach: no connection came about in time")
         }
         let result = lkd_ble_connected(descriptor)

@@ -1,5 +1,5 @@
 /* libgpiod 1.6. Only its headers define GPIOD_BIT. */
-#include "lkd_gpio.h"
+#include "lkd_gpio_common.h"
 
 #include <gpiod.h>
 
@@ -18,14 +18,6 @@ struct lkd_gpio_lines {
 };
 
 _Static_assert(GPIOD_LINE_BULK_MAX_LINES == LKD_GPIO_LINES, "one request takes as many lines as the kernel's");
-
-static int failure(void) { return errno != 0 ? -errno : -EIO; }
-
-static void copy(char *to, const char *from) {
-    size_t length = from == NULL ? 0 : strnlen(from, LKD_GPIO_TEXT - 1);
-    if (length > 0) memcpy(to, from, length);
-    memset(to + length, 0, LKD_GPIO_TEXT - length);
-}
 
 static struct gpiod_chip *open_chip(const char *path) {
     errno = 0;

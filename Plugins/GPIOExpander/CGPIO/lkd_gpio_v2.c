@@ -1,5 +1,5 @@
 /* libgpiod 2.x. */
-#include "lkd_gpio.h"
+#include "lkd_gpio_common.h"
 
 #include <gpiod.h>
 
@@ -16,14 +16,6 @@ struct lkd_gpio_lines {
     size_t count;
     bool is_watched;
 };
-
-static int failure(void) { return errno != 0 ? -errno : -EIO; }
-
-static void copy(char *to, const char *from) {
-    size_t length = from == NULL ? 0 : strnlen(from, LKD_GPIO_TEXT - 1);
-    if (length > 0) memcpy(to, from, length);
-    memset(to + length, 0, LKD_GPIO_TEXT - length);
-}
 
 static struct gpiod_chip *open_chip(const char *path) {
     errno = 0;

@@ -26,8 +26,20 @@ VECTORS = Path(__file__).with_name("vectors.json")
 SILENCE_S = 0.03
 
 
+PRINTING = threading.Lock()
+
+
 def say(**what):
-    print(json.dumps(what, separators=(",", ":")), flush=True)
+    with PRINTING:
+        print(json.dumps(what, separators=(",", ":")), flush=True)
+
+
+def mark():
+    """Waits for the signal instead of being interrupted by it: a handler runs only once the main thread wakes, and it may be another
+    thread that is woken."""
+    while True:
+        signal.sigwait({signal.SIGUSR1})
+        say(event="mark")
 
 
 class Script:
@@ -84,7 +96,8 @@ def main():
     if vector is None:
         sys.exit(f"replay: no vector for {options.board}")
     script = Script(vector, options.fault)
-    signal.signal(signal.SIGUSR1, lambda *_: say(event="mark"))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    threading.Thread(target=mark, daemon=True).start()
     if options.with_parent:
         threading.Thread(target=watch_parent, args=(os.getppid(),), daemon=True).start()
     if options.rtu:
