@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -17,6 +18,9 @@
 enum { FIRST_SPARE = 10, STATUS = 3 };
 
 enum step { STEP_DESCRIPTORS, STEP_PARENT, STEP_CHDIR, STEP_EXEC };
+
+/* Half a second in all. */
+enum { BUSY_TRIES = 50, BUSY_PAUSE_MS = 10 };
 
 static const char *const step_names[] = {"descriptors", "parent", "chdir", "exec"};
 
@@ -80,7 +84,13 @@ static _Noreturn void become_module(const char *directory, const char *executabl
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     char *const arguments[] = {(char *)(uintptr_t)executable, NULL};
-    execve(executable, arguments, environment);
+    /* ETXTBSY: somebody has the file open for writing, as an upgrade that is just being copied, or a child of another thread that was
+     * forked at that moment and has not executed its own program yet. It passes. */
+    for (int tries = 0; tries < BUSY_TRIES; tries++) {
+        execve(executable, arguments, environment);
+        if (errno != ETXTBSY) break;
+        poll(NULL, 0, BUSY_PAUSE_MS);
+    }
     give_up(STATUS, STEP_EXEC);
 }
 

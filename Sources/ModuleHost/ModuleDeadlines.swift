@@ -5,7 +5,7 @@ package enum ModuleDeadlines {
     package static let hello: Duration = .seconds(5)
     package static let configure: Duration = .seconds(5)
     package static let start: Duration = .seconds(10)
-    /// On top of the pulse that was asked for.
+    /// On top of the pulse that was asked for, unless the module's manifest says otherwise.
     package static let openBeyondPulse: Duration = .seconds(5)
     package static let doors: Duration = .seconds(5)
     package static let act: Duration = .seconds(5)

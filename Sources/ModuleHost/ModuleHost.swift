@@ -156,7 +156,8 @@ final class LinkDuty: ModuleDuty {
             where link.controllers.contains(where: { $0.id == answer.id }) {
                 made[answer.id] = RemoteLockController(
                     id: answer.id, capabilities: try Capabilities(answer.capabilities),
-                    connection: session.connection, clock: clock)
+                    connection: session.connection, clock: clock,
+                    openLimit: link.module?.openLimit ?? ModuleDeadlines.openBeyondPulse)
             }
         } catch {
             throw StartFailure(ending: .refused, reason: "answered configure wrongly: \(error)")

@@ -12,11 +12,14 @@ final class RemoteLockController: ActingController {
 
     private let connection: ModuleConnection
     private let clock: any MonotonicClock
+    /// Beyond the pulse that was asked for.
+    private let openLimit: Duration
 
     init(
         id: String, capabilities: Capabilities, connection: ModuleConnection,
-        clock: any MonotonicClock
+        clock: any MonotonicClock, openLimit: Duration = ModuleDeadlines.openBeyondPulse
     ) {
+        self.openLimit = openLimit
         self.id = id
         self.capabilities = capabilities
         self.connection = connection
@@ -34,7 +37,7 @@ final class RemoteLockController: ActingController {
         try command.checkDeadline(at: now)
         let params = command.wire(controller: id, now: now)
         let reply = try await connection.call(
-            .open, params.json, within: command.pulse + ModuleDeadlines.openBeyondPulse)
+            .open, params.json, within: command.pulse + openLimit)
         do throws(WireError) {
             return try OpenReport(OpenResult(json: reply), asked: command.pulse)
         } catch {

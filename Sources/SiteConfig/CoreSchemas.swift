@@ -140,6 +140,7 @@ enum CoreSchemas {
         "summary": Rule(.string),
         "maturity": .choice(
             ["broken", "experimental", "beta", "stable"], default: "experimental"),
+        "open_limit_s": .integer(5...30, default: 5),
         "options": .table(
             Schema([
                 "link": named(Rule(.table)), "controller": named(Rule(.table)),

@@ -41,7 +41,8 @@ extension Module {
             plan: ModulePlan(
                 name: name, kind: kind, directory: folder, executable: executable,
                 protocolMajor: major, summary: manifest["summary"]?.stringValue ?? "",
-                maturity: manifest["maturity"]?.stringValue ?? "experimental"),
+                maturity: manifest["maturity"]?.stringValue ?? "experimental",
+                openLimit: .seconds(manifest["open_limit_s"]?.intValue ?? 5)),
             link: sections["link"] ?? Schema(), controller: sections["controller"] ?? Schema(),
             locker: sections["locker"] ?? Schema(), board: sections["board"] ?? Schema(),
             uplink: sections["uplink"] ?? Schema())

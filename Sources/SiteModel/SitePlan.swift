@@ -283,11 +283,15 @@ package struct ModulePlan: Sendable, Equatable {
     package var protocolMajor: Int
     package var summary: String
     package var maturity: String
+    /// How long an open may take beyond its pulse: devices at the other end of a radio are slower than a board on a wire.
+    package var openLimit: Duration
 
     package init(
         name: String, kind: Kind, directory: String, executable: String, protocolMajor: Int,
-        summary: String = "", maturity: String = "experimental"
+        summary: String = "", maturity: String = "experimental",
+        openLimit: Duration = .seconds(5)
     ) {
+        self.openLimit = openLimit
         self.name = name
         self.kind = kind
         self.directory = directory

@@ -197,6 +197,22 @@ struct SpawnTests {
         }
     }
 
+    @Test func `A program whose file is just being written is started once it is whole`()
+        async throws
+    {
+        try await withTemporaryDirectory { folder in
+            let program = "\(folder)/program"
+            try FileManager.default.copyItem(atPath: "/bin/true", toPath: program)
+            let writer = try ChildProcess(
+                "/bin/sh", ["-c", "exec 3>>\(program); echo held; sleep 0.1"])
+            try await writer.waitForOutput("held")
+            let order = ProcessKeeper.Order(
+                directory: "/", executable: program, environment: [], limit: .seconds(60))
+            #expect(await spawnError(order) == nil)
+            await writer.stop()
+        }
+    }
+
     private func spawnError(_ order: ProcessKeeper.Order) async -> ProcessKeeper.SpawnError? {
         do throws(ProcessKeeper.SpawnError) {
             let child = try await ProcessKeeper.shared.spawn(order)

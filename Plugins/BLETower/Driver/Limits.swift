@@ -1,14 +1,16 @@
 /// Every bound of this driver in one place.
 enum Limits {
-    /// From the start of an open until everything is over: the core gives it its pulse and 5 s.
-    static let open: Duration = .milliseconds(4600)
+    /// From the start of an open until everything is over: the core gives it its pulse and what the manifest says, 25 s.
+    static let open: Duration = .milliseconds(24_500)
+    /// How long an open tries to connect: a tower in range takes a second or two.
+    static let connect: Duration = .seconds(10)
     /// Of a read of the doors, connecting included: the core gives it 5 s.
     static let read: Duration = .milliseconds(4600)
     /// How long a read of the doors looks for a tower that is not connected: an open may be waiting behind it.
     static let reach: Duration = .milliseconds(2500)
-    /// How long a tower may take for an answer, as the documents of the field have it. The calls above end before.
+    /// How long a tower may take for an answer, as the documents of the field have it.
     static let answer: Duration = .seconds(20)
-    /// A busy tower is asked again so much later, and so often, as the documents of the field have it; within the call's time.
+    /// A busy tower is asked again so much later, and so often, as the documents of the field have it.
     static let busyPause: Duration = .seconds(2)
     static let busyTries = 10
     /// Seconds for which a session token made here is good. A session lasts no longer than its token.

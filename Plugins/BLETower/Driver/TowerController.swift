@@ -315,7 +315,7 @@ extension TowerController {
             socket = try BLESocket(plan.address, from: try adapter())
             // Before it is connected: whoever stops this does not wait for a tower that is far away.
             live.withLock { $0 = socket }
-            try socket.finish(until: end)
+            try socket.finish(until: min(end, ContinuousClock.now + Limits.connect))
         } catch {
             throw TowerFault(error)
         }
