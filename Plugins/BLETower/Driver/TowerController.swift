@@ -71,10 +71,6 @@ package actor TowerController: ActingController {
         } catch {
             throw error.harmless(name)
         }
-        guard !Task.isCancelled else {
-            throw LockerError(.cancelled, "cancelled before locker \(command.locker) fired")
-        }
-        try command.checkDeadline(at: context.clock.now)
         let packet = try packet(command, number)
         // Whatever comes of it, it is not what was opened last any more.
         lastOpened = nil

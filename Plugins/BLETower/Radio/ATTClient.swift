@@ -119,7 +119,7 @@ package final class ATTClient {
     package func subscribe(
         _ configuration: UInt16, until end: ContinuousClock.Instant
     ) throws(BLEFault) {
-        _ = try ask(.write(configuration, [1, 0]), until: end)
+        try write([1, 0], to: configuration, until: end)
     }
 
     /// Writes with an acknowledgement.

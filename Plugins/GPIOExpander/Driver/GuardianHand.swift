@@ -176,14 +176,19 @@ actor GuardianHand {
                     outputs: offsets, of: chip, at: bank.lines.map { !$0.onLevel },
                     wiring: bank.wiring, consumer: bank.consumer)
                 let levels = try lines.levels()
-                let on = bank.lines.indices.filter { levels[$0] == bank.lines[$0].onLevel }
+                var on = bank.lines.indices.filter { levels[$0] == bank.lines[$0].onLevel }
+                for place in on
+                where try lines.switchOff(place, from: bank.lines[place].onLevel, readsOn: true) {
+                    on.removeAll { $0 == place }
+                }
                 guard on.isEmpty else {
                     throw GPIOFailure(EIO, "lines \(names(on, bank)) of \(chip.name) stay on")
                 }
                 return
             } catch {
                 guard !error.isGone, ContinuousClock.now < end else { throw error }
-                usleep(1000)
+                // Who died lets go at once; a bus that does not answer is not asked a thousand times.
+                usleep(error.isTaken ? 1000 : 10_000)
             }
         }
     }

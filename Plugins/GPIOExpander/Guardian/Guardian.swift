@@ -9,6 +9,22 @@ package protocol OutputLines: AnyObject {
 
 extension LineSet: OutputLines {}
 
+extension OutputLines {
+    /// Switches a line off and tells whether it is: many of the kernel's drivers have nothing to say of an order that did not reach
+    /// the chip.
+    ///
+    /// - Parameter readsOn: whether it was seen on after an order like this. A chip's driver may take a level for written that it has
+    ///   tried to write, and leave the same order out the next time (regmap with a cache, as that of the MCP23017); only another level
+    ///   makes it write.
+    package func switchOff(
+        _ index: Int, from onLevel: Bool, readsOn: Bool
+    ) throws(GPIOFailure) -> Bool {
+        if readsOn { try set(index, to: onLevel) }
+        try set(index, to: !onLevel)
+        return try levels()[index] != onLevel
+    }
+}
+
 /// Where a guardian gets lines from.
 package protocol LineSource {
     /// The lines of the bank with these places, driven at `levels`.

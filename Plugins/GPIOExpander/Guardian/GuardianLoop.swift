@@ -39,7 +39,7 @@ package enum GuardianLoop {
         }
         var guardian = Guardian(KernelLines())
         serve(&guardian, alarm)
-        switchOffAll(&guardian)
+        switchOffAll(&guardian, alarm)
         exit(0)
     }
 
@@ -91,11 +91,15 @@ package enum GuardianLoop {
     }
 
     /// Tries until it has worked: a driver that starts again meanwhile finds the lines in use, and by whom.
-    private static func switchOffAll(_ guardian: inout Guardian) {
+    ///
+    /// By the same alarm as the pulses: the machine does not go to sleep over a coil that is on.
+    private static func switchOffAll(_ guardian: inout Guardian, _ alarm: Int32) {
         _ = guardian.endAll(at: .now)
         while guardian.isOn {
-            let pause = guardian.nextDue.map { ContinuousClock.now.duration(to: $0) } ?? .zero
-            usleep(UInt32(clamping: max(pause, Pulse.shortestPause).microseconds))
+            set(alarm, to: guardian.nextDue ?? .now + Pulse.shortestPause)
+            var polled = pollfd(fd: alarm, events: Int16(POLLIN), revents: 0)
+            poll(&polled, 1, -1)
+            lkd_alarm_clear(alarm)
             _ = guardian.pass(.now)
         }
     }

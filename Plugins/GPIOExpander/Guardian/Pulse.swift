@@ -61,17 +61,13 @@ struct Pulse {
         isSeen = (try? lines.levels()[place]) == onLevel
     }
 
-    /// Switches it off and sees that it is: many of the kernel's drivers have nothing to say of an order that did not reach the chip.
+    /// Switches it off and sees that it is.
     ///
     /// Returns false where it is, or may be, on still; it has an end then at which to try again.
     mutating func switchOff(at now: Instant) -> Bool {
         looksAt = nil
         do throws(GPIOFailure) {
-            // A chip's driver may take a level for written that it has tried to write, and leave the same order out the next time
-            // (regmap with a cache, as that of the MCP23017). Only another level makes it write.
-            if readsOn { try lines.set(place, to: onLevel) }
-            try lines.set(place, to: !onLevel)
-            readsOn = try lines.levels()[place] == onLevel
+            readsOn = try !lines.switchOff(place, from: onLevel, readsOn: readsOn)
             guard readsOn else { return true }
             let offset = bank.lines[line].offset
             throw GPIOFailure(

@@ -80,26 +80,19 @@ package final class EventLog: Sendable {
 
     /// Numbers the event, and hands it to every subscriber once it is kept.
     func append(_ body: EventBody) {
-        let woken: [EventSubscription] = state.withLock { state in
-            let event = Event(seq: state.nextSeq, at: wallClock(), body: body)
-            guard let journal else { return state.tell(event) }
-            // Under the lock, so that the journal gets them by rising numbers; it only puts them into its queue.
-            journal.note([.event(event)], promptly: body.isAwaited)
-            return state.enqueue(event)
-        }
-        for subscription in woken { subscription.wake() }
+        append([body], noting: [], promptly: body.isAwaited)
     }
 
     /// Numbers the events one after the other, and keeps them in one with `entries`: all of it or nothing.
-    func append(_ bodies: [EventBody], noting entries: [JournalEntry]) {
+    func append(_ bodies: [EventBody], noting entries: [JournalEntry], promptly: Bool = true) {
         let woken: [EventSubscription] = state.withLock { state in
-            var events: [Event] = []
-            for body in bodies {
-                let seq = (events.last?.seq ?? state.nextSeq - 1) + 1
-                events.append(Event(seq: seq, at: wallClock(), body: body))
+            let (first, at) = (state.nextSeq, wallClock())
+            let events = bodies.enumerated().map { place, body in
+                Event(seq: first + UInt64(place), at: at, body: body)
             }
             guard let journal else { return events.flatMap { state.tell($0) } }
-            journal.note(events.map(JournalEntry.event) + entries, promptly: true)
+            // Under the lock, so that the journal gets them by rising numbers; it only puts them into its queue.
+            journal.note(events.map(JournalEntry.event) + entries, promptly: promptly)
             return events.flatMap { state.enqueue($0) }
         }
         for subscription in woken { subscription.wake() }

@@ -51,6 +51,7 @@ package actor Scanner {
             try open(setting)
             defer { close() }
             var found: [Found] = []
+            (isLate, lookBacks) = (false, 0)
             for unit in request.units {
                 let done = index * request.units.count + unit - request.units.lowerBound
                 tell(.progress(done: done, total: total, setting: setting, unit: unit))
@@ -126,7 +127,7 @@ package actor Scanner {
     private static let repeats = 6
     /// A unit that has been silent so often is not there.
     private static let silences = 3
-    /// How often a scan looks back for late answers: on a line with noise there is something at every question.
+    /// How often a round looks back for late answers: on a line with noise there is something at every question.
     private static let mostLookBacks = 16
 
     private func look(at unit: Int, _ setting: ScanRequest.Setting) async throws(LockerError)
